@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "mirror.h"
+
+#include <kunit/visibility.h>
+#include <linux/jiffies.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "devmem.h"
+#include "mm.h"
+
+/* Pages per hmm_range_fault(); the array is on the stack. */
+#define FAULT_BATCH 64
+
+int dmirror_range_check(unsigned long addr, unsigned long npages,
+			unsigned long *end)
+{
+	if (!PAGE_ALIGNED(addr) || !npages)
+		return -EINVAL;
+	if (npages > (ULONG_MAX - addr) >> PAGE_SHIFT)
+		return -EINVAL;
+
+	*end = addr + (npages << PAGE_SHIFT);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_range_check);
+
+static bool mirror_invalidate(struct mmu_interval_notifier *notifier,
+			      const struct mmu_notifier_range *range,
+			      unsigned long cur_seq)
+{
+	struct dmirror_mirror *mirror =
+		container_of(notifier, struct dmirror_mirror, notifier);
+	unsigned long end_vpn;
+
+	if (mmu_notifier_range_blockable(range)) {
+		mutex_lock(&mirror->pt.lock);
+	} else if (!mutex_trylock(&mirror->pt.lock)) {
+		atomic_long_inc(&mirror->refused);
+		return false;
+	}
+
+	/* At the end of an mm the range's end is ULONG_MAX: do not wrap. */
+	end_vpn = (range->end >> PAGE_SHIFT) + !PAGE_ALIGNED(range->end);
+	mmu_interval_set_seq(notifier, cur_seq);
+	mirror->stats.invalidations++;
+	mirror->stats.cleared += dmirror_pt_clear(&mirror->pt,
+						  range->start >> PAGE_SHIFT,
+						  end_vpn);
+	mutex_unlock(&mirror->pt.lock);
+
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops mirror_notifier_ops = {
+	.invalidate = mirror_invalidate,
+};
+
+struct dmirror_mirror *dmirror_mirror_create(struct mm_struct *mm,
+					     struct dmirror_devmem *devmem)
+{
+	struct dmirror_mirror *mirror;
+	int ret;
+
+	if (!mmget_not_zero(mm))
+		return ERR_PTR(-ESRCH);
+
+	ret = -ENOMEM;
+	mirror = kzalloc_obj(*mirror);
+	if (!mirror)
+		goto out_mmput;
+
+	dmirror_pt_init(&mirror->pt);
+	mirror->devmem = devmem;
+	atomic_long_set(&mirror->refused, 0);
+	ret = mmu_interval_notifier_insert(&mirror->notifier, mm, 0,
+					   ULONG_MAX & PAGE_MASK,
+					   &mirror_notifier_ops);
+	if (ret)
+		goto out_free;
+	mmput(mm);
+
+	return mirror;
+
+out_free:
+	dmirror_pt_destroy(&mirror->pt);
+	kfree(mirror);
+out_mmput:
+	mmput(mm);
+	return ERR_PTR(ret);
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_mirror_create);
+
+void dmirror_mirror_destroy(struct dmirror_mirror *mirror)
+{
+	if (!mirror)
+		return;
+
+	mmu_interval_notifier_remove(&mirror->notifier);
+	dmirror_pt_destroy(&mirror->pt);
+	kfree(mirror);
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_mirror_destroy);
+
+/* The page whose bytes the device works on. */
+static struct page *storage_of(struct page *page)
+{
+	/* hmm_range_fault() gives private pages of our own memory only. */
+	if (is_device_private_page(page))
+		return dmirror_devmem_backing(page);
+
+	return page;
+}
+
+/* Put what hmm_range_fault() found into the table, if it is still true. */
+static int fault_commit(struct dmirror_mirror *mirror,
+			const struct hmm_range *range)
+{
+	unsigned long vpn = range->start >> PAGE_SHIFT;
+	unsigned long i, nr = (range->end - range->start) >> PAGE_SHIFT;
+	int ret = 0;
+
+	mutex_lock(&mirror->pt.lock);
+	if (mmu_interval_read_retry(range->notifier, range->notifier_seq)) {
+		ret = -EBUSY;
+		goto out_unlock;
+	}
+
+	for (i = 0; i < nr; i++) {
+		struct page *page = hmm_pfn_to_page(range->hmm_pfns[i]);
+		enum dmirror_perm perm = DMIRROR_PERM_READ;
+
+		if (range->hmm_pfns[i] & HMM_PFN_WRITE)
+			perm = DMIRROR_PERM_WRITE;
+		/*
+		 * Fails only if an invalidation took the reserved slot away;
+		 * the next round reserves it anew.
+		 */
+		ret = dmirror_pt_set(&mirror->pt, vpn + i, storage_of(page),
+				     perm);
+		if (ret) {
+			ret = -EBUSY;
+			goto out_unlock;
+		}
+	}
+
+out_unlock:
+	mutex_unlock(&mirror->pt.lock);
+	return ret;
+}
+
+static int fault_once(struct dmirror_mirror *mirror, unsigned long start,
+		      unsigned long end, enum dmirror_perm perm)
+{
+	unsigned long pfns[FAULT_BATCH] = { };
+	struct hmm_range range = {
+		.notifier = &mirror->notifier,
+		.start = start,
+		.end = end,
+		.hmm_pfns = pfns,
+		.default_flags = HMM_PFN_REQ_FAULT,
+		.dev_private_owner = mirror->devmem,
+	};
+	int ret;
+
+	if (perm == DMIRROR_PERM_WRITE)
+		range.default_flags |= HMM_PFN_REQ_WRITE;
+
+	ret = dmirror_pt_reserve(&mirror->pt, start >> PAGE_SHIFT,
+				 end >> PAGE_SHIFT);
+	if (ret)
+		return ret;
+
+	range.notifier_seq = mmu_interval_read_begin(&mirror->notifier);
+	ret = dmirror_mm_range_fault(&range);
+	if (!ret)
+		ret = fault_commit(mirror, &range);
+	dmirror_pt_unreserve(&mirror->pt, start >> PAGE_SHIFT,
+			     end >> PAGE_SHIFT);
+
+	return ret;
+}
+
+static int fault_batch(struct dmirror_mirror *mirror, unsigned long start,
+		       unsigned long end, enum dmirror_perm perm,
+		       unsigned int timeout_ms)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
+	int ret;
+
+	for (;;) {
+		ret = fault_once(mirror, start, end, perm);
+		if (ret != -EBUSY)
+			return ret;
+
+		mutex_lock(&mirror->pt.lock);
+		mirror->stats.retries++;
+		mutex_unlock(&mirror->pt.lock);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (!timeout_ms || time_after(jiffies, deadline))
+			return -EBUSY;
+		cond_resched();
+	}
+}
+
+int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
+			 unsigned long end, enum dmirror_perm perm,
+			 unsigned int timeout_ms)
+{
+	struct mm_struct *mm = mirror->notifier.mm;
+	unsigned long addr, next;
+	int ret = 0;
+
+	lockdep_assert_not_held(&mirror->pt.lock);
+
+	mutex_lock(&mirror->pt.lock);
+	mirror->stats.faults++;
+	mutex_unlock(&mirror->pt.lock);
+
+	if (!mmget_not_zero(mm))
+		return -EFAULT;
+
+	for (addr = start; addr < end; addr = next) {
+		next = end;
+		if (next - addr > FAULT_BATCH << PAGE_SHIFT)
+			next = addr + (FAULT_BATCH << PAGE_SHIFT);
+		ret = fault_batch(mirror, addr, next, perm, timeout_ms);
+		if (ret)
+			break;
+	}
+
+	mmput(mm);
+	return ret;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_mirror_fault);
+
+void dmirror_mirror_stats(struct dmirror_mirror *mirror,
+			  struct dmirror_mirror_stats *stats)
+{
+	mutex_lock(&mirror->pt.lock);
+	*stats = mirror->stats;
+	mutex_unlock(&mirror->pt.lock);
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_mirror_stats);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The seam to core mm.
+ *
+ * Owns: nothing.
+ * Lock: none of its own; each call says what core mm wants held.
+ * May call: core mm.
+ *
+ * Every call into a part of mm that a kernel may lack, every #ifdef CONFIG_
+ * and every difference between kernel versions is here and nowhere else. A
+ * function that a test may redirect (KUnit static stub) has a twin with two
+ * underscores that a replacement can call through. Redirects follow the task
+ * that runs a case, so none sits in a function that exit_mmap() can reach.
+ */
+#ifndef DMIRROR_MM_H
+#define DMIRROR_MM_H
+
+#include <linux/hmm.h>
+#include <linux/memremap.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+
+struct resource;
+
+/**
+ * dmirror_mm_range_fault - hmm_range_fault() with mmap_lock taken inside
+ * @range: as for hmm_range_fault(); range->notifier_seq is set by the caller
+ *
+ * Context: process context, may sleep; mmap_lock must not be held. Contract:
+ * mm/hmm.c and Documentation/mm/hmm.rst.
+ * Return: 0; -EINTR when killed while waiting for mmap_lock; else the errors
+ * of hmm_range_fault(), of which -EBUSY asks for a new sequence number.
+ */
+int dmirror_mm_range_fault(struct hmm_range *range);
+int __dmirror_mm_range_fault(struct hmm_range *range);
+
+/**
+ * dmirror_mm_is_zero_page - is this a zero page of the kernel
+ * @page: any page
+ *
+ * Context: any.
+ * Return: true for the zero page and for a part of the huge zero folio.
+ */
+bool dmirror_mm_is_zero_page(struct page *page);
+
+/*
+ * Device memory. Where the kernel has none, what can fail fails with
+ * -EOPNOTSUPP and the rest, which only follows a success, does nothing.
+ */
+
+/**
+ * dmirror_mm_region_request - a range of physical addresses nobody uses
+ * @size: in bytes
+ *
+ * Context: process context, may sleep.
+ * Return: the resource, or an ERR_PTR().
+ */
+struct resource *dmirror_mm_region_request(unsigned long size);
+struct resource *__dmirror_mm_region_request(unsigned long size);
+
+/**
+ * dmirror_mm_region_release - undo dmirror_mm_region_request()
+ * @res: the resource, freed
+ *
+ * Context: process context, may sleep.
+ */
+void dmirror_mm_region_release(struct resource *res);
+
+/**
+ * dmirror_mm_pagemap_add - give a range struct pages (memremap_pages())
+ * @pagemap: filled in; type, range, ops and owner are read
+ *
+ * Context: process context, may sleep; takes the memory hotplug lock, so
+ * mmap_lock must not be held.
+ * Return: 0 or the error of memremap_pages().
+ */
+int dmirror_mm_pagemap_add(struct dev_pagemap *pagemap);
+int __dmirror_mm_pagemap_add(struct dev_pagemap *pagemap);
+
+/**
+ * dmirror_mm_pagemap_del - undo dmirror_mm_pagemap_add()
+ * @pagemap: the same
+ *
+ * Waits, without a limit, until every page has come back.
+ *
+ * Context: process context, may sleep.
+ */
+void dmirror_mm_pagemap_del(struct dev_pagemap *pagemap);
+
+/**
+ * dmirror_mm_folio_init - hand out free device pages as one folio
+ * @page: the first page
+ * @pagemap: where it is
+ * @order: of the folio
+ *
+ * Context: any. On return the folio is locked and has one reference.
+ */
+void dmirror_mm_folio_init(struct page *page, struct dev_pagemap *pagemap,
+			   unsigned int order);
+
+/**
+ * dmirror_mm_migrate_setup - migrate_vma_setup()
+ * @args: as there
+ *
+ * Context: process context, mmap_lock held for reading.
+ * Return: 0 or the error of migrate_vma_setup().
+ */
+int dmirror_mm_migrate_setup(struct migrate_vma *args);
+int __dmirror_mm_migrate_setup(struct migrate_vma *args);
+
+/**
+ * dmirror_mm_migrate_pages - migrate_vma_pages()
+ * @args: from dmirror_mm_migrate_setup(), args->dst filled in
+ *
+ * Context: as dmirror_mm_migrate_setup().
+ */
+void dmirror_mm_migrate_pages(struct migrate_vma *args);
+
+/**
+ * dmirror_mm_migrate_finalize - migrate_vma_finalize()
+ * @args: from dmirror_mm_migrate_setup(); has to follow every setup that
+ *	returned 0
+ *
+ * Context: as dmirror_mm_migrate_setup().
+ */
+void dmirror_mm_migrate_finalize(struct migrate_vma *args);
+
+/**
+ * dmirror_mm_device_range - migrate_device_range()
+ * @src: @nr entries to fill
+ * @pfn: first device page
+ * @nr: number of pages
+ *
+ * Context: process context, may sleep; no mmap_lock needed.
+ * Return: 0 or the error of migrate_device_range().
+ */
+int dmirror_mm_device_range(unsigned long *src, unsigned long pfn,
+			    unsigned long nr);
+
+/**
+ * dmirror_mm_device_pages - migrate_device_pages()
+ * @src: from dmirror_mm_device_range()
+ * @dst: where each page goes, 0 for not at all
+ * @nr: number of pages
+ *
+ * Context: as dmirror_mm_device_range().
+ */
+void dmirror_mm_device_pages(unsigned long *src, unsigned long *dst,
+			     unsigned long nr);
+
+/**
+ * dmirror_mm_device_finalize - migrate_device_finalize()
+ * @src: from dmirror_mm_device_range()
+ * @dst: as given to dmirror_mm_device_pages()
+ * @nr: number of pages
+ *
+ * Context: as dmirror_mm_device_range().
+ */
+void dmirror_mm_device_finalize(unsigned long *src, unsigned long *dst,
+				unsigned long nr);
+
+#endif /* DMIRROR_MM_H */

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Real device memory: the kinds that core mm knows.
+ *
+ * Owns: the dev_pagemap and the resource of each chunk.
+ * Lock: none of its own.
+ * May call: mm, devmem, migrate.
+ */
+#ifndef DMIRROR_PAGEMAP_H
+#define DMIRROR_PAGEMAP_H
+
+#include "devmem.h"
+
+/*
+ * memremap_pages() works in sub-sections of 2 MiB on every architecture that
+ * has them: a chunk has to be a multiple of this many bytes.
+ */
+#define DMIRROR_PAGEMAP_ALIGN (2UL << 20)
+
+/**
+ * dmirror_pagemap_private_ops - MEMORY_DEVICE_PRIVATE
+ *
+ * Each chunk is one dev_pagemap over a range of physical addresses that
+ * nobody uses; its owner is the struct dmirror_devmem. A CPU access brings a
+ * page home through dmirror_migrate_fault(). Without CONFIG_DEVICE_PRIVATE
+ * adding a chunk fails with -EOPNOTSUPP.
+ */
+extern const struct dmirror_devmem_ops dmirror_pagemap_private_ops;
+
+#endif /* DMIRROR_PAGEMAP_H */
