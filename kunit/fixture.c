@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "fixture.h"
+
+#include <kunit/resource.h>
+#include <linux/kthread.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/panic.h>
+#include <linux/random.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/stringhash.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include "../drivers/dmirror/snapshot.h"
+#include "user.h"
+
+static unsigned long seed;
+module_param(seed, ulong, 0644);
+MODULE_PARM_DESC(seed, "seed of the random cases, 0 (default) for a new one");
+
+/* Bits of TAINT_*, from the one interface that modules have too. */
+static unsigned long taint_mask(void)
+{
+	unsigned long mask = 0;
+	unsigned int flag;
+
+	for (flag = 0; flag < TAINT_FLAGS_COUNT; flag++)
+		if (test_taint(flag))
+			mask |= BIT(flag);
+
+	return mask;
+}
+
+int dmirror_suite_init(struct kunit_suite *suite)
+{
+	if (!seed)
+		seed = get_random_u32() | 1;
+	kunit_log(KERN_INFO, suite, KUNIT_SUBTEST_INDENT
+		  "# dmirror: seed %lu (dmirror_kunit.seed=%lu repeats it)",
+		  seed, seed);
+
+	return 0;
+}
+
+void dmirror_suite_exit(struct kunit_suite *suite)
+{
+	kunit_log(KERN_INFO, suite, KUNIT_SUBTEST_INDENT
+		  "# dmirror: taint 0x%lx", taint_mask());
+}
+
+struct dmirror_fixture *dmirror_fixture(struct kunit *test)
+{
+	return test->priv;
+}
+
+static void expect_no_new_taint(void *data)
+{
+	struct kunit *test = data;
+	unsigned long new = taint_mask() & ~dmirror_fixture(test)->taint;
+
+	KUNIT_EXPECT_EQ_MSG(test, new, 0UL,
+			    "the case tainted the kernel: new bits 0x%lx, see the console above",
+			    new);
+}
+
+int dmirror_fixture_init(struct kunit *test)
+{
+	struct dmirror_fixture *fixture;
+
+	fixture = kunit_kzalloc(test, sizeof(*fixture), GFP_KERNEL);
+	if (!fixture)
+		return -ENOMEM;
+
+	fixture->taint = taint_mask();
+	prandom_seed_state(&fixture->rnd,
+			   seed ^ hashlen_string(NULL, test->name));
+	test->priv = fixture;
+
+	return kunit_add_action_or_reset(test, expect_no_new_taint, test);
+}
+
+/* Ticks to wait for a dying thread's mmput(). */
+#define MMPUT_TICKS (10 * HZ)
+
+/*
+ * The dying thread wakes KUnit from mm_release(), shortly before its own
+ * mmput(): see that through. Nothing tells when it is done, so poll.
+ */
+static void last_mmput(void *data)
+{
+	struct kunit *test = data;
+	struct mm_struct *mm = dmirror_fixture(test)->mm;
+	unsigned int ticks;
+
+	if (!mm)
+		return;
+	for (ticks = 0; ticks < MMPUT_TICKS; ticks++) {
+		if (atomic_read(&mm->mm_users) == 1)
+			break;
+		schedule_timeout_uninterruptible(1);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&mm->mm_users), 1,
+			    "the case leaked references to its mm");
+	mmput(mm);
+}
+
+int dmirror_fixture_init_mm(struct kunit *test)
+{
+	struct dmirror_fixture *fixture;
+	int ret;
+
+	ret = dmirror_fixture_init(test);
+	if (ret)
+		return ret;
+	ret = kunit_attach_mm();
+	if (ret)
+		return ret;
+
+	fixture = dmirror_fixture(test);
+	fixture->mm = current->mm;
+	mmget(fixture->mm);
+
+	return kunit_add_action_or_reset(test, last_mmput, test);
+}
+
+void dmirror_user_exit(struct kunit *test)
+{
+	struct dmirror_fixture *fixture = dmirror_fixture(test);
+	struct mm_struct *mm = fixture->mm;
+
+	/* The reference that exit_mm() would drop, then the fixture's. */
+	fixture->mm = NULL;
+	kthread_unuse_mm(mm);
+	mmput(mm);
+	mmput(mm);
+}
+
+unsigned long dmirror_user_map(struct kunit *test, unsigned long npages,
+			       unsigned long prot)
+{
+	unsigned long addr = vm_mmap(NULL, 0, npages << PAGE_SHIFT, prot,
+				     MAP_PRIVATE | MAP_ANONYMOUS, 0);
+
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR_VALUE(addr),
+			       "mmap of %lu pages: got %pe", npages,
+			       (void *)addr);
+	KUNIT_ASSERT_NE(test, addr, 0UL);
+
+	return addr;
+}
+
+void dmirror_user_map_over(struct kunit *test, unsigned long addr,
+			   unsigned long npages, unsigned long prot)
+{
+	unsigned long got = vm_mmap(NULL, addr, npages << PAGE_SHIFT, prot,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+
+	KUNIT_ASSERT_EQ_MSG(test, got, addr,
+			    "mmap of %lu pages at 0x%lx: got %pe", npages, addr,
+			    (void *)got);
+}
+
+void dmirror_user_unmap(struct kunit *test, unsigned long addr,
+			unsigned long npages)
+{
+	DMIRROR_ASSERT_OK(test, vm_munmap(addr, npages << PAGE_SHIFT),
+			  "munmap");
+}
+
+void dmirror_user_protect(struct kunit *test, unsigned long addr,
+			  unsigned long npages, unsigned long prot)
+{
+	DMIRROR_ASSERT_OK(test, user_mprotect(addr, npages << PAGE_SHIFT, prot),
+			  "mprotect");
+}
+
+void dmirror_user_dontneed(struct kunit *test, unsigned long addr,
+			   unsigned long npages)
+{
+	DMIRROR_ASSERT_OK(test, user_madvise(addr, npages << PAGE_SHIFT,
+					     MADV_DONTNEED),
+			  "madvise(MADV_DONTNEED)");
+}
+
+void dmirror_user_touch(struct kunit *test, unsigned long addr,
+			unsigned long npages)
+{
+	unsigned long i;
+	u8 byte;
+
+	for (i = 0; i < npages; i++) {
+		u8 __user *at = (u8 __user *)(addr + (i << PAGE_SHIFT));
+
+		KUNIT_ASSERT_EQ_MSG(test, get_user(byte, at), 0,
+				    "page %lu of [0x%lx,0x%lx): the CPU cannot read it",
+				    i, addr, addr + (npages << PAGE_SHIFT));
+	}
+}
+
+static u64 pattern_word(u64 salt, unsigned long page, unsigned int word)
+{
+	if (!salt)
+		return 0;
+
+	return salt * 0x9e3779b97f4a7c15ULL + ((u64)page << 32) + word;
+}
+
+#define WORDS_PER_PAGE (PAGE_SIZE / sizeof(u64))
+
+static void page_fill(u64 *words, unsigned long page, u64 salt)
+{
+	unsigned int i;
+
+	for (i = 0; i < WORDS_PER_PAGE; i++)
+		words[i] = pattern_word(salt, page, i);
+}
+
+/* Expects one page to be right; false ends a loop at the first wrong one. */
+static bool page_check(struct kunit *test, const u64 *words, unsigned long addr,
+		       unsigned long page, unsigned long npages, u64 salt,
+		       const char *step)
+{
+	unsigned int i;
+
+	for (i = 0; i < WORDS_PER_PAGE; i++) {
+		u64 want = pattern_word(salt, page, i);
+
+		if (words[i] == want)
+			continue;
+		KUNIT_FAIL(test,
+			   "page %lu of [0x%lx,0x%lx) at 0x%lx %s: word %u got 0x%llx wanted 0x%llx",
+			   page, addr, addr + (npages << PAGE_SHIFT),
+			   addr + (page << PAGE_SHIFT), step, i, words[i],
+			   want);
+		return false;
+	}
+
+	return true;
+}
+
+void dmirror_user_fill(struct kunit *test, unsigned long addr,
+		       unsigned long npages, u64 salt)
+{
+	u64 *words = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	unsigned long i;
+
+	KUNIT_ASSERT_NOT_NULL(test, words);
+	for (i = 0; i < npages; i++) {
+		void __user *at = (void __user *)(addr + (i << PAGE_SHIFT));
+
+		page_fill(words, i, salt);
+		KUNIT_ASSERT_EQ_MSG(test, copy_to_user(at, words, PAGE_SIZE),
+				    0UL,
+				    "page %lu of [0x%lx,0x%lx): the CPU cannot write it",
+				    i, addr, addr + (npages << PAGE_SHIFT));
+	}
+	kunit_kfree(test, words);
+}
+
+void dmirror_user_check(struct kunit *test, unsigned long addr,
+			unsigned long npages, u64 salt, const char *step)
+{
+	u64 *words = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	unsigned long i;
+
+	KUNIT_ASSERT_NOT_NULL(test, words);
+	for (i = 0; i < npages; i++) {
+		void __user *at = (void __user *)(addr + (i << PAGE_SHIFT));
+
+		KUNIT_ASSERT_EQ_MSG(test, copy_from_user(words, at, PAGE_SIZE),
+				    0UL,
+				    "page %lu of [0x%lx,0x%lx) %s: the CPU cannot read it",
+				    i, addr, addr + (npages << PAGE_SHIFT),
+				    step);
+		if (!page_check(test, words, addr, i, npages, salt, step))
+			break;
+	}
+	kunit_kfree(test, words);
+}
+
+static void vfree_action(void *data)
+{
+	vfree(data);
+}
+
+void *dmirror_buf(struct kunit *test, unsigned long npages)
+{
+	void *buf = vmalloc(npages << PAGE_SHIFT);
+
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, vfree_action,
+							buf), 0);
+	memset(buf, 0xa5, npages << PAGE_SHIFT);
+
+	return buf;
+}
+
+void dmirror_buf_fill(void *buf, unsigned long npages, u64 salt)
+{
+	unsigned long i;
+
+	for (i = 0; i < npages; i++)
+		page_fill(buf + (i << PAGE_SHIFT), i, salt);
+}
+
+void dmirror_buf_check(struct kunit *test, const void *buf, unsigned long addr,
+		       unsigned long npages, u64 salt, const char *step)
+{
+	unsigned long i;
+
+	for (i = 0; i < npages; i++)
+		if (!page_check(test, buf + (i << PAGE_SHIFT), addr, i, npages,
+				salt, step))
+			return;
+}
+
+static int holder_thread(void *data)
+{
+	struct dmirror_holder *holder = data;
+
+	holder->lock(holder->arg);
+	complete(&holder->held);
+	wait_for_completion(&holder->release);
+	holder->unlock(holder->arg);
+
+	return 0;
+}
+
+void dmirror_hold(struct kunit *test, struct dmirror_holder *holder)
+{
+	init_completion(&holder->held);
+	init_completion(&holder->release);
+	holder->task = kthread_create(holder_thread, holder, "dmirror_holder");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(holder->task));
+	get_task_struct(holder->task);
+	wake_up_process(holder->task);
+	wait_for_completion(&holder->held);
+}
+
+void dmirror_unhold(struct dmirror_holder *holder)
+{
+	complete(&holder->release);
+	kthread_stop_put(holder->task);
+}
+
+static void mirror_destroy_action(void *data)
+{
+	dmirror_mirror_destroy(data);
+}
+
+struct dmirror_mirror *dmirror_mirror_get(struct kunit *test,
+					  struct dmirror_devmem *devmem)
+{
+	struct dmirror_mirror *mirror =
+		dmirror_mirror_create(dmirror_fixture(test)->mm, devmem);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mirror);
+	KUNIT_ASSERT_EQ(test,
+			kunit_add_action_or_reset(test, mirror_destroy_action,
+						  mirror), 0);
+
+	return mirror;
+}
+
+static char pt_letter(struct dmirror_mirror *mirror, unsigned long vpn)
+{
+	if (dmirror_pt_lookup(&mirror->pt, vpn, DMIRROR_PERM_WRITE))
+		return 'w';
+	if (dmirror_pt_lookup(&mirror->pt, vpn, DMIRROR_PERM_READ))
+		return 'r';
+	return '-';
+}
+
+void dmirror_expect_pt(struct kunit *test, struct dmirror_mirror *mirror,
+		       unsigned long addr, const char *want, const char *step)
+{
+	unsigned long i, npages = strlen(want);
+	char *got = kunit_kzalloc(test, npages + 1, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, got);
+
+	/* A check must not run under the lock: copy the facts out first. */
+	mutex_lock(&mirror->pt.lock);
+	for (i = 0; i < npages; i++)
+		got[i] = pt_letter(mirror, (addr >> PAGE_SHIFT) + i);
+	mutex_unlock(&mirror->pt.lock);
+
+	for (i = 0; i < npages; i++) {
+		if (got[i] == want[i])
+			continue;
+		KUNIT_FAIL(test,
+			   "page %lu of [0x%lx,0x%lx) at 0x%lx %s: mirror has '%c' wanted '%c' | got %s | wanted %s",
+			   i, addr, addr + (npages << PAGE_SHIFT),
+			   addr + (i << PAGE_SHIFT), step, got[i], want[i],
+			   got, want);
+		break;
+	}
+	kunit_kfree(test, got);
+}
+
+void dmirror_expect_snapshot(struct kunit *test, struct dmirror_mirror *mirror,
+			     unsigned long addr, const u8 *want,
+			     unsigned long npages, const char *step)
+{
+	u8 *got = kunit_kzalloc(test, npages, GFP_KERNEL);
+	unsigned long i, done;
+
+	KUNIT_ASSERT_NOT_NULL(test, got);
+	DMIRROR_ASSERT_OK(test,
+			  dmirror_snapshot(mirror, addr, npages, got, &done),
+			  "snapshot");
+	KUNIT_EXPECT_EQ_MSG(test, done, npages, "snapshot of [0x%lx,0x%lx) %s",
+			    addr, addr + (npages << PAGE_SHIFT), step);
+	for (i = 0; i < npages; i++) {
+		if (got[i] == want[i])
+			continue;
+		KUNIT_FAIL(test,
+			   "page %lu of [0x%lx,0x%lx) at 0x%lx %s: snapshot got 0x%02x wanted 0x%02x",
+			   i, addr, addr + (npages << PAGE_SHIFT),
+			   addr + (i << PAGE_SHIFT), step, got[i], want[i]);
+		break;
+	}
+	kunit_kfree(test, got);
+}
+
+void dmirror_device_read(struct kunit *test, struct dmirror_mirror *mirror,
+			 unsigned long addr, unsigned long npages, u64 salt,
+			 const char *step)
+{
+	struct dmirror_access_result result;
+	void *buf = dmirror_buf(test, npages);
+
+	DMIRROR_ASSERT_OK(test, dmirror_access_read(mirror, addr, npages, buf,
+						    &result), step);
+	KUNIT_EXPECT_EQ_MSG(test, result.cpages, npages,
+			    "device read of [0x%lx,0x%lx) %s", addr,
+			    addr + (npages << PAGE_SHIFT), step);
+	dmirror_buf_check(test, buf, addr, npages, salt, step);
+}
+
+void dmirror_device_write(struct kunit *test, struct dmirror_mirror *mirror,
+			  unsigned long addr, unsigned long npages, u64 salt,
+			  const char *step)
+{
+	struct dmirror_access_result result;
+	void *buf = dmirror_buf(test, npages);
+
+	dmirror_buf_fill(buf, npages, salt);
+	DMIRROR_ASSERT_OK(test, dmirror_access_write(mirror, addr, npages, buf,
+						     &result), step);
+	KUNIT_EXPECT_EQ_MSG(test, result.cpages, npages,
+			    "device write of [0x%lx,0x%lx) %s", addr,
+			    addr + (npages << PAGE_SHIFT), step);
+}
+
+MODULE_DESCRIPTION("KUnit suites for dmirror and heterogeneous memory");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

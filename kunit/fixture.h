@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What every suite stands on: a user mm attached to the case, patterns,
+ * checks that say page, address, step, got and wanted, and the books of each
+ * case.
+ *
+ * KUnit facts that shaped it (each was tried on a 7.3 kernel):
+ * - .init and the case run in one kthread; actions run in a second one after
+ *   the first has exited, with current->mm == NULL. So no action gets a
+ *   pointer to a local of the case, and there is no .exit.
+ * - The first kthread drops its mm while it dies, concurrently with the
+ *   second. The fixture holds a user reference of its own and drops it in its
+ *   action, so that exit_mmap() always runs there, after everything that was
+ *   registered later is gone. dmirror_user_exit() is the other order.
+ * - A check that fails allocates, and an assertion does not return: never
+ *   under a lock, never in a helper thread.
+ */
+#ifndef DMIRROR_KUNIT_FIXTURE_H
+#define DMIRROR_KUNIT_FIXTURE_H
+
+#include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/mm_types.h>
+#include <linux/prandom.h>
+
+#include "../drivers/dmirror/access.h"
+#include "../drivers/dmirror/mirror.h"
+
+struct dmirror_devmem;
+
+/**
+ * struct dmirror_fixture - test->priv of every case
+ * @mm: the attached mm, NULL if there is none or it has exited
+ * @taint: the kernel's taint when the case began
+ * @rnd: random numbers of this case, made from the seed and the case's name
+ * @stub: for the replacements of static stubs of the case's suite
+ */
+struct dmirror_fixture {
+	struct mm_struct *mm;
+	unsigned long taint;
+	struct rnd_state rnd;
+	void *stub;
+};
+
+/**
+ * dmirror_fixture_init - .init of a suite that needs no mm
+ * @test: the case
+ *
+ * Return: 0 or an errno, as KUnit wants it.
+ */
+int dmirror_fixture_init(struct kunit *test);
+
+/**
+ * dmirror_fixture_init_mm - .init of a suite whose cases have a user mm
+ * @test: the case
+ *
+ * Return: 0 or an errno, as KUnit wants it.
+ */
+int dmirror_fixture_init_mm(struct kunit *test);
+
+/**
+ * dmirror_suite_init - print the seed
+ * @suite: the suite
+ *
+ * Return: 0.
+ */
+int dmirror_suite_init(struct kunit_suite *suite);
+
+/**
+ * dmirror_suite_exit - print the kernel's taint, for the verdict
+ * @suite: the suite
+ */
+void dmirror_suite_exit(struct kunit_suite *suite);
+
+/* Defines and registers the suite dmirror_<name>. */
+#define DMIRROR_SUITE(_name, _init, _cases)				\
+	static struct kunit_suite dmirror_##_name##_suite = {		\
+		.name = "dmirror_" #_name,				\
+		.suite_init = dmirror_suite_init,			\
+		.suite_exit = dmirror_suite_exit,			\
+		.init = _init,						\
+		.test_cases = _cases,					\
+	};								\
+	kunit_test_suite(dmirror_##_name##_suite)
+
+/* Skips the case with the condition as the reason. */
+#define DMIRROR_REQUIRES(test, cond)					\
+	do {								\
+		if (!(cond))						\
+			kunit_skip(test, "needs " #cond);		\
+	} while (0)
+
+/* Skips the case where the kernel lacks a configuration option. */
+#define DMIRROR_REQUIRES_CONFIG(test, option)				\
+	do {								\
+		if (!IS_ENABLED(CONFIG_##option))			\
+			kunit_skip(test, "needs CONFIG_" #option);	\
+	} while (0)
+
+/* Calls that core mm does not export exist in a built-in suite only. */
+#define DMIRROR_REQUIRES_BUILTIN(test)					\
+	do {								\
+		if (IS_MODULE(CONFIG_DMIRROR_KUNIT_TEST))		\
+			kunit_skip(test, "needs CONFIG_DMIRROR_KUNIT_TEST=y"); \
+	} while (0)
+
+/* An errno, by name: got and wanted. @step says what was done. */
+#define DMIRROR_EXPECT_ERRNO(test, got, want, step)			\
+	do {								\
+		int __got = (got), __want = (want);			\
+									\
+		KUNIT_EXPECT_EQ_MSG(test, __got, __want,		\
+				    "%s: got %pe wanted %pe", step,	\
+				    ERR_PTR(__got), ERR_PTR(__want));	\
+	} while (0)
+
+#define DMIRROR_ASSERT_OK(test, got, step)				\
+	do {								\
+		int __got = (got);					\
+									\
+		KUNIT_ASSERT_EQ_MSG(test, __got, 0, "%s: got %pe wanted 0", \
+				    step, ERR_PTR(__got));		\
+	} while (0)
+
+/* Fixture of the running case. */
+struct dmirror_fixture *dmirror_fixture(struct kunit *test);
+
+/**
+ * dmirror_user_map - map anonymous private memory
+ * @test: the case
+ * @npages: number of pages
+ * @prot: PROT_* bits
+ *
+ * Asserts that it worked. The mapping goes away with the mm.
+ *
+ * Return: its address.
+ */
+unsigned long dmirror_user_map(struct kunit *test, unsigned long npages,
+			       unsigned long prot);
+
+/**
+ * dmirror_user_map_over - map anonymous private memory at an address
+ * @test: the case
+ * @addr: page aligned address; what is mapped there is unmapped first
+ * @npages: number of pages
+ * @prot: PROT_* bits
+ *
+ * Asserts that it worked.
+ */
+void dmirror_user_map_over(struct kunit *test, unsigned long addr,
+			   unsigned long npages, unsigned long prot);
+
+/**
+ * dmirror_user_unmap - munmap()
+ * @test: the case
+ * @addr: page aligned address
+ * @npages: number of pages
+ *
+ * Asserts that it worked.
+ */
+void dmirror_user_unmap(struct kunit *test, unsigned long addr,
+			unsigned long npages);
+
+/**
+ * dmirror_user_protect - mprotect(); built-in suites only
+ * @test: the case
+ * @addr: page aligned address
+ * @npages: number of pages
+ * @prot: PROT_* bits
+ *
+ * Asserts that it worked.
+ */
+void dmirror_user_protect(struct kunit *test, unsigned long addr,
+			  unsigned long npages, unsigned long prot);
+
+/**
+ * dmirror_user_dontneed - madvise(MADV_DONTNEED); built-in suites only
+ * @test: the case
+ * @addr: page aligned address
+ * @npages: number of pages
+ *
+ * Asserts that it worked.
+ */
+void dmirror_user_dontneed(struct kunit *test, unsigned long addr,
+			   unsigned long npages);
+
+/**
+ * dmirror_user_touch - read one byte of each page
+ * @test: the case
+ * @addr: page aligned address
+ * @npages: number of pages
+ *
+ * Asserts that it worked.
+ */
+void dmirror_user_touch(struct kunit *test, unsigned long addr,
+			unsigned long npages);
+
+/**
+ * dmirror_user_fill - the CPU writes a pattern
+ * @test: the case
+ * @addr: page aligned address
+ * @npages: number of pages
+ * @salt: tells one pattern from another; each page differs as well
+ *
+ * Asserts that it worked.
+ */
+void dmirror_user_fill(struct kunit *test, unsigned long addr,
+		       unsigned long npages, u64 salt);
+
+/**
+ * dmirror_user_check - the CPU reads a pattern back
+ * @test: the case
+ * @addr: page aligned address
+ * @npages: number of pages
+ * @salt: as it was written, 0 for zeroes
+ * @step: what was done before, for the message
+ *
+ * Expects every word to be right and stops at the first that is not.
+ */
+void dmirror_user_check(struct kunit *test, unsigned long addr,
+			unsigned long npages, u64 salt, const char *step);
+
+/**
+ * dmirror_user_exit - the mm of the case dies now
+ * @test: the case; current->mm is NULL afterwards
+ */
+void dmirror_user_exit(struct kunit *test);
+
+/**
+ * dmirror_buf - kernel memory for a device access
+ * @test: the case, which frees it
+ * @npages: number of pages
+ *
+ * Asserts that there is memory.
+ *
+ * Return: the buffer, full of 0xa5.
+ */
+void *dmirror_buf(struct kunit *test, unsigned long npages);
+
+/**
+ * dmirror_buf_fill - write the pattern of dmirror_user_fill() into a buffer
+ * @buf: the buffer
+ * @npages: number of pages
+ * @salt: the pattern
+ */
+void dmirror_buf_fill(void *buf, unsigned long npages, u64 salt);
+
+/**
+ * dmirror_buf_check - compare a buffer with a pattern
+ * @test: the case
+ * @buf: what was read
+ * @addr: where it was read, for the message
+ * @npages: number of pages
+ * @salt: the pattern, 0 for zeroes
+ * @step: what was done before, for the message
+ *
+ * Expects every word to be right and stops at the first that is not.
+ */
+void dmirror_buf_check(struct kunit *test, const void *buf, unsigned long addr,
+		       unsigned long npages, u64 salt, const char *step);
+
+/**
+ * struct dmirror_holder - a thread that sits on a lock
+ * @lock: takes it
+ * @unlock: lets go of it
+ * @arg: argument of both
+ * @held: completed once the thread has the lock
+ * @release: completed to make it let go
+ * @task: the thread
+ */
+struct dmirror_holder {
+	void (*lock)(void *arg);
+	void (*unlock)(void *arg);
+	void *arg;
+	struct completion held;
+	struct completion release;
+	struct task_struct *task;
+};
+
+/**
+ * dmirror_hold - have another thread take a lock
+ * @test: the case
+ * @holder: lock, unlock and arg are filled in
+ *
+ * Asserts that there is a thread. Until dmirror_unhold() the case must not
+ * assert, nor run a check that can fail.
+ */
+void dmirror_hold(struct kunit *test, struct dmirror_holder *holder);
+
+/**
+ * dmirror_unhold - have it let go
+ * @holder: the holder; on return its thread is gone
+ */
+void dmirror_unhold(struct dmirror_holder *holder);
+
+/**
+ * dmirror_mirror_get - mirror the case's mm
+ * @test: the case, which destroys the mirror
+ * @devmem: the device's own memory, or NULL
+ *
+ * Asserts that it worked.
+ *
+ * Return: the mirror.
+ */
+struct dmirror_mirror *dmirror_mirror_get(struct kunit *test,
+					  struct dmirror_devmem *devmem);
+
+/**
+ * dmirror_expect_pt - compare a part of the mirror page table
+ * @test: the case
+ * @mirror: the mirror
+ * @addr: page aligned address
+ * @want: one letter per page: '-' no entry, 'r' loads, 'w' loads and stores
+ * @step: what was done before, for the message
+ */
+void dmirror_expect_pt(struct kunit *test, struct dmirror_mirror *mirror,
+		       unsigned long addr, const char *want, const char *step);
+
+/**
+ * dmirror_expect_snapshot - take a snapshot and compare it
+ * @test: the case
+ * @mirror: the mirror
+ * @addr: page aligned address
+ * @want: one byte of HMM_DMIRROR_PROT_* per page
+ * @npages: number of pages
+ * @step: what was done before, for the message
+ */
+void dmirror_expect_snapshot(struct kunit *test, struct dmirror_mirror *mirror,
+			     unsigned long addr, const u8 *want,
+			     unsigned long npages, const char *step);
+
+/**
+ * dmirror_device_read - the device loads, and all has to be well
+ * @test: the case
+ * @mirror: the mirror
+ * @addr: page aligned address
+ * @npages: number of pages
+ * @salt: the pattern it has to find, 0 for zeroes
+ * @step: what was done before, for the message
+ */
+void dmirror_device_read(struct kunit *test, struct dmirror_mirror *mirror,
+			 unsigned long addr, unsigned long npages, u64 salt,
+			 const char *step);
+
+/**
+ * dmirror_device_write - the device stores a pattern, and all has to be well
+ * @test: the case
+ * @mirror: the mirror
+ * @addr: page aligned address
+ * @npages: number of pages
+ * @salt: the pattern
+ * @step: what was done before, for the message
+ */
+void dmirror_device_write(struct kunit *test, struct dmirror_mirror *mirror,
+			  unsigned long addr, unsigned long npages, u64 salt,
+			  const char *step);
+
+#endif /* DMIRROR_KUNIT_FIXTURE_H */

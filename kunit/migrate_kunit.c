@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Real pages of a real mm to device-private memory and back: by CPU fault, on
+ * request, by eviction. Data, permissions, reference counts, mm counters and
+ * the device's books after every step.
+ */
+#include "fixture.h"
+
+#include <kunit/static_stub.h>
+#include <linux/mman.h>
+#include <linux/uaccess.h>
+
+#include "../drivers/dmirror/inject.h"
+#include "../drivers/dmirror/migrate.h"
+#include "../drivers/dmirror/mm.h"
+#include "../drivers/dmirror/uapi.h"
+#include "private_devmem.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+#define DEV_W (HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | HMM_DMIRROR_PROT_WRITE)
+#define DEV_R (HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | HMM_DMIRROR_PROT_READ)
+
+/* Pages of most cases: more than one batch. */
+#define NR 80UL
+
+/**
+ * struct bench - what a case works on
+ * @devmem: device-private memory
+ * @mirror: mirror of the case's mm, on @devmem
+ * @addr: NR pages, mapped RW and full of pattern 1
+ */
+struct bench {
+	struct dmirror_devmem *devmem;
+	struct dmirror_mirror *mirror;
+	unsigned long addr;
+};
+
+static struct bench bench_get(struct kunit *test)
+{
+	struct bench bench;
+
+	bench.devmem = dmirror_private_get(test, PRIVATE_CHUNK, 1);
+	bench.mirror = dmirror_mirror_get(test, bench.devmem);
+	bench.addr = dmirror_user_map(test, NR, RW);
+	dmirror_user_fill(test, bench.addr, NR, 1);
+
+	return bench;
+}
+
+static void to_device(struct kunit *test, const struct bench *bench,
+		      unsigned long addr, unsigned long npages)
+{
+	unsigned long moved = ULONG_MAX;
+
+	DMIRROR_ASSERT_OK(test, dmirror_migrate_to_devmem(bench->mirror, addr,
+							  npages, &moved),
+			  "migration to the device");
+	KUNIT_EXPECT_EQ_MSG(test, moved, npages,
+			    "pages of [0x%lx,0x%lx) that went to the device",
+			    addr, addr + (npages << PAGE_SHIFT));
+}
+
+static void expect_all(struct kunit *test, const struct bench *bench,
+		       unsigned long addr, unsigned long npages, u8 byte,
+		       const char *step)
+{
+	u8 *want = kunit_kmalloc(test, npages, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, want);
+	memset(want, byte, npages);
+	dmirror_expect_snapshot(test, bench->mirror, addr, want, npages, step);
+	kunit_kfree(test, want);
+}
+
+static void expect_out(struct kunit *test, const struct bench *bench,
+		       unsigned long want, const char *step)
+{
+	unsigned long out = dmirror_pages_out(bench->devmem);
+
+	KUNIT_EXPECT_EQ_MSG(test, out, want, "device pages in use %s", step);
+}
+
+/* One mapping, one reference, unlocked: what a page at rest looks like. */
+static void expect_at_rest(struct kunit *test, const struct bench *bench,
+			   unsigned long addr, unsigned long npages,
+			   bool on_device, const char *step)
+{
+	struct page **pages = kunit_kcalloc(test, npages, sizeof(*pages),
+					    GFP_KERNEL);
+	unsigned long i;
+
+	KUNIT_ASSERT_NOT_NULL(test, pages);
+	dmirror_cpu_pages(test, bench->mirror, addr, pages, npages);
+	for (i = 0; i < npages; i++) {
+		struct folio *folio;
+
+		KUNIT_ASSERT_NOT_NULL_MSG(test, pages[i],
+					  "page %lu %s is not mapped", i, step);
+		folio = page_folio(pages[i]);
+		if (is_device_private_page(pages[i]) == on_device &&
+		    folio_mapcount(folio) == 1 && folio_test_anon(folio) &&
+		    !folio_test_locked(folio) &&
+		    (!on_device || folio_ref_count(folio) == 1))
+			continue;
+		KUNIT_FAIL(test,
+			   "page %lu of [0x%lx,0x%lx) at 0x%lx %s: on device %d wanted %d, mapcount %d wanted 1, refcount %d, anon %d wanted 1, locked %d wanted 0",
+			   i, addr, addr + (npages << PAGE_SHIFT),
+			   addr + (i << PAGE_SHIFT), step,
+			   is_device_private_page(pages[i]), on_device,
+			   folio_mapcount(folio), folio_ref_count(folio),
+			   folio_test_anon(folio), folio_test_locked(folio));
+		break;
+	}
+	kunit_kfree(test, pages);
+}
+
+static void to_device_and_back_by_cpu_fault(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	struct mm_struct *mm = dmirror_fixture(test)->mm;
+	unsigned long anon = get_mm_counter(mm, MM_ANONPAGES);
+	struct dmirror_devmem_stats stats;
+
+	to_device(test, &bench, bench.addr, 64);
+	expect_out(test, &bench, 64, "after migration");
+	expect_all(test, &bench, bench.addr, 64, DEV_W, "after migration");
+	expect_at_rest(test, &bench, bench.addr, 64, true, "on the device");
+	KUNIT_EXPECT_EQ_MSG(test, get_mm_counter(mm, MM_ANONPAGES), anon,
+			    "anonymous pages of the mm after migration");
+
+	dmirror_user_check(test, bench.addr, NR, 1, "read back by the CPU");
+	expect_out(test, &bench, 0, "after the CPU read every page");
+	expect_all(test, &bench, bench.addr, 64, HMM_DMIRROR_PROT_WRITE,
+		   "after the CPU read every page");
+	expect_at_rest(test, &bench, bench.addr, 64, false, "back in memory");
+	KUNIT_EXPECT_EQ_MSG(test, get_mm_counter(mm, MM_ANONPAGES), anon,
+			    "anonymous pages of the mm after the way back");
+	dmirror_devmem_stats(bench.devmem, &stats);
+	KUNIT_EXPECT_EQ_MSG(test, stats.allocs, 64UL, "device pages taken");
+	KUNIT_EXPECT_EQ_MSG(test, stats.frees, 64UL, "device pages freed");
+	KUNIT_EXPECT_EQ_MSG(test, stats.blocks, 0UL, "backing blocks left");
+}
+
+static void cpu_write_brings_one_page_back(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+
+	to_device(test, &bench, bench.addr, 8);
+	dmirror_user_fill(test, bench.addr + 3 * PAGE_SIZE, 1, 5);
+	expect_out(test, &bench, 7, "after a CPU write to page 3");
+	dmirror_user_check(test, bench.addr + 3 * PAGE_SIZE, 1, 5,
+			   "the page written to");
+	expect_out(test, &bench, 7, "after reading page 3");
+	dmirror_user_check(test, bench.addr, 3, 1, "before the page written to");
+	expect_out(test, &bench, 4, "after reading pages 0 to 2");
+}
+
+static void to_device_and_back_on_request(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long moved = 0;
+
+	to_device(test, &bench, bench.addr, NR);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(bench.mirror,
+							  bench.addr, NR,
+							  &moved),
+			     0, "migration back");
+	KUNIT_EXPECT_EQ(test, moved, NR);
+	expect_out(test, &bench, 0, "after the request");
+	expect_all(test, &bench, bench.addr, NR, HMM_DMIRROR_PROT_WRITE,
+		   "after the request");
+	dmirror_user_check(test, bench.addr, NR, 1, "after the request");
+}
+
+static void to_ram_moves_nothing_that_is_there(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long moved = 9;
+
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(bench.mirror,
+							  bench.addr, NR,
+							  &moved),
+			     0, "migration back of system pages");
+	KUNIT_EXPECT_EQ(test, moved, 0UL);
+	to_device(test, &bench, bench.addr + 2 * PAGE_SIZE, 3);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(bench.mirror,
+							  bench.addr, NR,
+							  &moved),
+			     0, "migration back of three pages among others");
+	KUNIT_EXPECT_EQ(test, moved, 3UL);
+	dmirror_user_check(test, bench.addr, NR, 1, "afterwards");
+}
+
+static void to_device_twice(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long moved = 9;
+
+	to_device(test, &bench, bench.addr, 8);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
+							     bench.addr, 8,
+							     &moved),
+			     0, "migration of pages that are there");
+	KUNIT_EXPECT_EQ(test, moved, 0UL);
+	expect_out(test, &bench, 8, "after the second migration");
+	dmirror_user_check(test, bench.addr, 8, 1, "after the second migration");
+}
+
+static void eviction_brings_everything_back(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long left = 9;
+
+	to_device(test, &bench, bench.addr, NR);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_evict(bench.devmem, &left),
+			     0, "eviction");
+	KUNIT_EXPECT_EQ(test, left, 0UL);
+	expect_out(test, &bench, 0, "after eviction");
+	expect_all(test, &bench, bench.addr, NR, HMM_DMIRROR_PROT_WRITE,
+		   "after eviction");
+	dmirror_user_check(test, bench.addr, NR, 1, "after eviction");
+}
+
+/* A page that somebody holds stays, the others go, and that is told. */
+static void eviction_tells_what_it_left(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long left = 9;
+	struct page *page;
+
+	to_device(test, &bench, bench.addr, 4);
+	dmirror_cpu_pages(test, bench.mirror, bench.addr + PAGE_SIZE, &page, 1);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	get_page(page);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_evict(bench.devmem, &left),
+			     -EBUSY, "eviction with a page held");
+	KUNIT_EXPECT_EQ(test, left, 1UL);
+	put_page(page);
+	dmirror_user_check(test, bench.addr, 4, 1, "after the eviction");
+	expect_out(test, &bench, 0, "after the CPU read the page");
+}
+
+static void device_works_on_its_own_memory(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+
+	to_device(test, &bench, bench.addr, NR);
+	dmirror_device_read(test, bench.mirror, bench.addr, NR, 1,
+			    "on the device");
+	dmirror_device_write(test, bench.mirror, bench.addr, NR, 2,
+			     "on the device");
+	expect_out(test, &bench, NR, "after the device's accesses");
+	dmirror_user_check(test, bench.addr, NR, 2,
+			   "after the device wrote to its own memory");
+	expect_out(test, &bench, 0, "after the CPU read every page");
+	dmirror_device_read(test, bench.mirror, bench.addr, NR, 2,
+			    "after the pages went home");
+}
+
+/* A device access after an invalidation: test_hmm oopses here. */
+static void device_reads_after_mprotect(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	to_device(test, &bench, bench.addr, 8);
+	dmirror_device_write(test, bench.mirror, bench.addr, 8, 3,
+			     "on the device");
+	dmirror_user_protect(test, bench.addr, 8, PROT_READ);
+	expect_all(test, &bench, bench.addr, 8, DEV_R, "after mprotect");
+	dmirror_device_read(test, bench.mirror, bench.addr, 8, 3,
+			    "after mprotect(PROT_READ)");
+	dmirror_user_check(test, bench.addr, 8, 3, "after mprotect(PROT_READ)");
+}
+
+static void migration_clears_old_entries(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+
+	dmirror_device_write(test, bench.mirror, bench.addr, 8, 4, "before");
+	dmirror_expect_pt(test, bench.mirror, bench.addr, "wwwwwwww", "before");
+	to_device(test, &bench, bench.addr + 2 * PAGE_SIZE, 4);
+	dmirror_expect_pt(test, bench.mirror, bench.addr, "ww----ww",
+			  "after pages 2 to 5 went to the device");
+	dmirror_device_read(test, bench.mirror, bench.addr, 8, 4,
+			    "after pages 2 to 5 went to the device");
+	dmirror_user_touch(test, bench.addr + 3 * PAGE_SIZE, 1);
+	dmirror_expect_pt(test, bench.mirror, bench.addr, "www-wwww",
+			  "after page 3 went home");
+}
+
+static void untouched_pages_become_device_zeroes(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long addr = dmirror_user_map(test, 8, RW);
+
+	dmirror_user_touch(test, addr, 2);
+	to_device(test, &bench, addr, 8);
+	expect_out(test, &bench, 8, "after migration of holes");
+	expect_all(test, &bench, addr, 8, DEV_W, "after migration of holes");
+	dmirror_device_read(test, bench.mirror, addr, 8, 0, "on the device");
+	dmirror_user_fill(test, addr + PAGE_SIZE, 1, 6);
+	dmirror_user_check(test, addr, 1, 0, "beside a CPU write");
+	dmirror_user_check(test, addr + PAGE_SIZE, 1, 6, "after a CPU write");
+	dmirror_user_check(test, addr + 2 * PAGE_SIZE, 6, 0,
+			   "beside a CPU write");
+}
+
+static void read_only_stays_read_only(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	u8 __user *first = (u8 __user *)bench.addr;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	dmirror_user_protect(test, bench.addr, 4, PROT_READ);
+	to_device(test, &bench, bench.addr, 4);
+	expect_all(test, &bench, bench.addr, 4, DEV_R, "on the device");
+	dmirror_user_check(test, bench.addr, 4, 1, "read by the CPU");
+	expect_all(test, &bench, bench.addr, 4, HMM_DMIRROR_PROT_READ,
+		   "back in memory");
+	KUNIT_EXPECT_EQ_MSG(test, put_user(1, first), -EFAULT,
+			    "the CPU can write to a read-only page");
+}
+
+static void part_of_a_mapping(struct kunit *test)
+{
+	static const u8 want[] = {
+		HMM_DMIRROR_PROT_WRITE, DEV_W, DEV_W, HMM_DMIRROR_PROT_WRITE,
+	};
+	struct bench bench = bench_get(test);
+
+	to_device(test, &bench, bench.addr + PAGE_SIZE, 2);
+	dmirror_expect_snapshot(test, bench.mirror, bench.addr, want, 4,
+				"after migration of pages 1 and 2");
+	dmirror_user_check(test, bench.addr, NR, 1, "afterwards");
+}
+
+static void several_mappings(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	dmirror_user_protect(test, bench.addr + 10 * PAGE_SIZE, 10, PROT_READ);
+	to_device(test, &bench, bench.addr, NR);
+	expect_all(test, &bench, bench.addr, 10, DEV_W, "first mapping");
+	expect_all(test, &bench, bench.addr + 10 * PAGE_SIZE, 10, DEV_R,
+		   "second mapping");
+	expect_all(test, &bench, bench.addr + 20 * PAGE_SIZE, 10, DEV_W,
+		   "third mapping");
+	dmirror_user_check(test, bench.addr, NR, 1, "afterwards");
+}
+
+static void stops_at_a_hole_and_tells(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long moved = 99;
+
+	dmirror_user_unmap(test, bench.addr + 5 * PAGE_SIZE, 1);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
+							     bench.addr, 10,
+							     &moved),
+			     -EINVAL, "migration with a hole at page 5");
+	KUNIT_EXPECT_EQ_MSG(test, moved, 5UL, "pages before the hole");
+	expect_out(test, &bench, 5, "after the failure");
+	dmirror_user_check(test, bench.addr, 5, 1, "before the hole");
+}
+
+static void munmap_frees_device_pages(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+
+	to_device(test, &bench, bench.addr, 16);
+	dmirror_user_unmap(test, bench.addr + 4 * PAGE_SIZE, 8);
+	expect_out(test, &bench, 8, "after munmap of 8 of 16");
+	dmirror_user_check(test, bench.addr, 4, 1, "before the part unmapped");
+	dmirror_user_unmap(test, bench.addr, NR);
+	expect_out(test, &bench, 0, "after munmap of everything");
+}
+
+static void exit_frees_device_pages(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+
+	to_device(test, &bench, bench.addr, 16);
+	dmirror_user_exit(test);
+	expect_out(test, &bench, 0, "after exit_mmap()");
+}
+
+static void devices_do_not_touch_each_other(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	struct bench other = { .addr = bench.addr };
+	unsigned long moved = 9;
+
+	other.devmem = dmirror_private_get(test, PRIVATE_CHUNK, 1);
+	other.mirror = dmirror_mirror_get(test, other.devmem);
+	to_device(test, &bench, bench.addr, 4);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(other.mirror,
+							  other.addr, 4,
+							  &moved),
+			     0, "the other device's migration back");
+	KUNIT_EXPECT_EQ_MSG(test, moved, 0UL, "foreign pages moved");
+	expect_out(test, &bench, 4, "after the other device's migration back");
+	/* A foreign private page is no use to a device: it has to come home. */
+	dmirror_device_read(test, other.mirror, other.addr, 4, 1,
+			    "by the other device");
+	expect_out(test, &bench, 0, "after the other device read");
+	to_device(test, &other, other.addr, 4);
+	expect_out(test, &other, 4, "on the other device");
+	dmirror_user_check(test, bench.addr, 4, 1, "afterwards");
+}
+
+static void exhausted_device_changes_nothing(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long n = PRIVATE_CHUNK;
+	unsigned long big = dmirror_user_map(test, n, RW);
+	unsigned long moved = 9;
+
+	to_device(test, &bench, big, n);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
+							     bench.addr, 1,
+							     &moved),
+			     -ENOSPC, "migration to a full device");
+	KUNIT_EXPECT_EQ(test, moved, 0UL);
+	expect_all(test, &bench, bench.addr, 1, HMM_DMIRROR_PROT_WRITE,
+		   "after the refusal");
+	dmirror_user_unmap(test, big, n);
+	to_device(test, &bench, bench.addr, NR);
+	dmirror_user_check(test, bench.addr, NR, 1, "after room was made");
+}
+
+static void failure_of_one_page_leaves_the_others(struct kunit *test)
+{
+	static const enum dmirror_inject_point points[] = {
+		DMIRROR_INJECT_BLOCK_ALLOC, DMIRROR_INJECT_BACKING_ALLOC,
+	};
+	struct bench bench = bench_get(test);
+	unsigned long moved;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(points); i++) {
+		const char *name = dmirror_inject_name(points[i]);
+
+		dmirror_inject_arm(points[i], 5);
+		DMIRROR_EXPECT_ERRNO(test,
+				     dmirror_migrate_to_devmem(bench.mirror,
+							       bench.addr, 16,
+							       &moved),
+				     0, name);
+		KUNIT_EXPECT_EQ_MSG(test, moved, 15UL, "%s", name);
+		expect_all(test, &bench, bench.addr, 4, DEV_W, name);
+		expect_all(test, &bench, bench.addr + 4 * PAGE_SIZE, 1,
+			   HMM_DMIRROR_PROT_WRITE, name);
+		expect_all(test, &bench, bench.addr + 5 * PAGE_SIZE, 11, DEV_W,
+			   name);
+		dmirror_user_check(test, bench.addr, 16, 1, name);
+		expect_out(test, &bench, 0, name);
+	}
+}
+
+static void failure_before_the_start_changes_nothing(struct kunit *test)
+{
+	static const enum dmirror_inject_point points[] = {
+		DMIRROR_INJECT_ARRAY_ALLOC, DMIRROR_INJECT_CHUNK_ALLOC,
+		DMIRROR_INJECT_CHUNK_ADD,
+	};
+	struct bench bench = bench_get(test);
+	unsigned long moved;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(points); i++) {
+		const char *name = dmirror_inject_name(points[i]);
+
+		moved = 9;
+		dmirror_inject_arm(points[i], 1);
+		DMIRROR_EXPECT_ERRNO(test,
+				     dmirror_migrate_to_devmem(bench.mirror,
+							       bench.addr, 4,
+							       &moved),
+				     -ENOMEM, name);
+		KUNIT_EXPECT_FALSE_MSG(test, dmirror_inject_disarm(points[i]),
+				       "%s was never reached", name);
+		KUNIT_EXPECT_EQ_MSG(test, moved, 0UL, "%s", name);
+		expect_all(test, &bench, bench.addr, 4, HMM_DMIRROR_PROT_WRITE,
+			   name);
+	}
+	KUNIT_EXPECT_EQ(test, bench.devmem->stats.reserved, 0UL);
+}
+
+/* No system page for the way back: the fault fails, the data stays. */
+static void cpu_fault_without_memory(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	u8 byte;
+
+	to_device(test, &bench, bench.addr, 4);
+	dmirror_inject_arm(DMIRROR_INJECT_RAM_ALLOC, 1);
+	KUNIT_EXPECT_EQ(test, copy_from_user(&byte,
+					     (void __user *)bench.addr, 1),
+			1UL);
+	KUNIT_EXPECT_FALSE_MSG(test,
+			       dmirror_inject_disarm(DMIRROR_INJECT_RAM_ALLOC),
+			       "the fault did not come to the driver");
+	expect_out(test, &bench, 4, "after a fault without memory");
+	expect_at_rest(test, &bench, bench.addr, 4, true,
+		       "after a fault without memory");
+	dmirror_user_check(test, bench.addr, 4, 1, "with memory again");
+}
+
+static int setup_refuses(struct migrate_vma *args)
+{
+	return -EINVAL;
+}
+
+static void refused_setup_changes_nothing(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long moved = 9;
+
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+	kunit_activate_static_stub(test, dmirror_mm_migrate_setup,
+				   setup_refuses);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
+							     bench.addr, 4,
+							     &moved),
+			     -EINVAL, "migration that core mm refuses");
+	kunit_deactivate_static_stub(test, dmirror_mm_migrate_setup);
+	KUNIT_EXPECT_EQ(test, moved, 0UL);
+	KUNIT_EXPECT_EQ(test, bench.devmem->stats.reserved, 0UL);
+	expect_out(test, &bench, 0, "after the refusal");
+	to_device(test, &bench, bench.addr, 4);
+}
+
+static void bad_requests_are_refused(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	struct dmirror_mirror *bare = dmirror_mirror_get(test, NULL);
+	unsigned long moved = 9;
+
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
+							     bench.addr + 1, 1,
+							     &moved),
+			     -EINVAL, "unaligned migration");
+	KUNIT_EXPECT_EQ(test, moved, 0UL);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
+							     bench.addr, 0,
+							     &moved),
+			     -EINVAL, "migration of no pages");
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(bench.mirror,
+							  bench.addr, ULONG_MAX,
+							  &moved),
+			     -EINVAL, "migration of ULONG_MAX pages");
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bare, bench.addr,
+							     1, &moved),
+			     -ENODEV, "migration without device memory");
+	dmirror_user_exit(test);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
+							     bench.addr, 1,
+							     &moved),
+			     -EFAULT, "migration of a dead mm");
+	KUNIT_EXPECT_EQ(test, bench.devmem->stats.chunks, 0UL);
+}
+
+static struct kunit_case migrate_cases[] = {
+	KUNIT_CASE(to_device_and_back_by_cpu_fault),
+	KUNIT_CASE(cpu_write_brings_one_page_back),
+	KUNIT_CASE(to_device_and_back_on_request),
+	KUNIT_CASE(to_ram_moves_nothing_that_is_there),
+	KUNIT_CASE(to_device_twice),
+	KUNIT_CASE(eviction_brings_everything_back),
+	KUNIT_CASE(eviction_tells_what_it_left),
+	KUNIT_CASE(device_works_on_its_own_memory),
+	KUNIT_CASE(device_reads_after_mprotect),
+	KUNIT_CASE(migration_clears_old_entries),
+	KUNIT_CASE(untouched_pages_become_device_zeroes),
+	KUNIT_CASE(read_only_stays_read_only),
+	KUNIT_CASE(part_of_a_mapping),
+	KUNIT_CASE(several_mappings),
+	KUNIT_CASE(stops_at_a_hole_and_tells),
+	KUNIT_CASE(munmap_frees_device_pages),
+	KUNIT_CASE(exit_frees_device_pages),
+	KUNIT_CASE(devices_do_not_touch_each_other),
+	KUNIT_CASE(exhausted_device_changes_nothing),
+	KUNIT_CASE(failure_of_one_page_leaves_the_others),
+	KUNIT_CASE(failure_before_the_start_changes_nothing),
+	KUNIT_CASE(cpu_fault_without_memory),
+	KUNIT_CASE(refused_setup_changes_nothing),
+	KUNIT_CASE(bad_requests_are_refused),
+	{}
+};
+
+DMIRROR_SUITE(migrate, dmirror_fixture_init_mm, migrate_cases);

@@ -1,0 +1,640 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A mirror against a real mm: faults, every way to lose an entry, races made
+ * by stopping between hmm_range_fault() and the update lock, and the ends of
+ * an mm.
+ */
+#include "fixture.h"
+
+#include <kunit/resource.h>
+#include <kunit/static_stub.h>
+#include <linux/mman.h>
+#include <linux/mmu_notifier.h>
+#include <linux/sched/signal.h>
+
+#include "../drivers/dmirror/inject.h"
+#include "../drivers/dmirror/mm.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+static int fault(struct dmirror_mirror *mirror, unsigned long addr,
+		 unsigned long npages, enum dmirror_perm perm)
+{
+	return dmirror_mirror_fault(mirror, addr,
+				    addr + (npages << PAGE_SHIFT), perm,
+				    DMIRROR_FAULT_TIMEOUT_MS);
+}
+
+/* Maps, writes and faults @npages for writing: all are 'w' in the mirror. */
+static unsigned long mirrored(struct kunit *test, struct dmirror_mirror *mirror,
+			      unsigned long npages)
+{
+	unsigned long addr = dmirror_user_map(test, npages, RW);
+
+	dmirror_user_fill(test, addr, npages, 1);
+	DMIRROR_ASSERT_OK(test, fault(mirror, addr, npages, DMIRROR_PERM_WRITE),
+			  "fault");
+
+	return addr;
+}
+
+static void range_check_rejects_bad_ranges(struct kunit *test)
+{
+	static const struct {
+		unsigned long addr, npages;
+		int want;
+	} rows[] = {
+		{ 0x10000, 1, 0 },
+		{ 0x10000, 0, -EINVAL },
+		{ 0x10001, 1, -EINVAL },
+		{ 0x10000 + PAGE_SIZE / 2, 1, -EINVAL },
+		{ 0x10000, ULONG_MAX, -EINVAL },
+		{ 0x10000, 1UL << (BITS_PER_LONG - PAGE_SHIFT), -EINVAL },
+		{ 0x10000, (1UL << (BITS_PER_LONG - PAGE_SHIFT)) + 1, -EINVAL },
+		{ ULONG_MAX & PAGE_MASK, 1, -EINVAL },
+		{ (ULONG_MAX & PAGE_MASK) - PAGE_SIZE, 1, 0 },
+		{ (ULONG_MAX & PAGE_MASK) - PAGE_SIZE, 2, -EINVAL },
+	};
+	unsigned long end;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		int ret = dmirror_range_check(rows[i].addr, rows[i].npages,
+					      &end);
+
+		KUNIT_EXPECT_EQ_MSG(test, ret, rows[i].want,
+				    "row %u: 0x%lx and 0x%lx pages: got %pe wanted %pe",
+				    i, rows[i].addr, rows[i].npages,
+				    ERR_PTR(ret), ERR_PTR(rows[i].want));
+		if (!ret)
+			KUNIT_EXPECT_EQ(test, end, rows[i].addr +
+					rows[i].npages * PAGE_SIZE);
+	}
+}
+
+static void fault_maps_what_the_cpu_maps(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long rw = dmirror_user_map(test, 4, RW);
+	unsigned long ro = dmirror_user_map(test, 2, PROT_READ);
+
+	dmirror_user_fill(test, rw + PAGE_SIZE, 1, 1);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, rw, 3, DMIRROR_PERM_READ), 0,
+			     "read fault");
+	dmirror_expect_pt(test, mirror, rw, "rwr-", "after a read fault of 3");
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, rw, 4, DMIRROR_PERM_WRITE), 0,
+			     "write fault");
+	dmirror_expect_pt(test, mirror, rw, "wwww", "after a write fault of 4");
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, ro, 2, DMIRROR_PERM_READ), 0,
+			     "read fault of a read-only mapping");
+	dmirror_expect_pt(test, mirror, ro, "rr", "after a read fault");
+}
+
+static void fault_uses_the_pages_of_the_cpu(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long i, addr = mirrored(test, mirror, 4);
+	unsigned int wrong = 0;
+
+	mutex_lock(&mirror->pt.lock);
+	for (i = 0; i < 4; i++) {
+		struct page *page =
+			dmirror_pt_lookup(&mirror->pt, (addr >> PAGE_SHIFT) + i,
+					  DMIRROR_PERM_WRITE);
+
+		wrong += !page || !folio_test_anon(page_folio(page)) ||
+			 !folio_mapped(page_folio(page));
+	}
+	mutex_unlock(&mirror->pt.lock);
+	KUNIT_EXPECT_EQ_MSG(test, wrong, 0U,
+			    "of 4 entries that many are no mapped anonymous page");
+}
+
+static void faults_longer_than_a_batch(struct kunit *test)
+{
+	static const unsigned long lengths[] = { 63, 64, 65, 127, 128, 130 };
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		unsigned long n = lengths[i];
+		unsigned long addr = dmirror_user_map(test, n + 1, RW);
+		char *want = kunit_kzalloc(test, n + 2, GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, want);
+		memset(want, 'w', n);
+		want[n] = '-';
+		DMIRROR_EXPECT_ERRNO(test,
+				     fault(mirror, addr, n, DMIRROR_PERM_WRITE),
+				     0, "write fault");
+		dmirror_expect_pt(test, mirror, addr, want, "after the fault");
+	}
+}
+
+static void fault_errors(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long rw = dmirror_user_map(test, 6, RW);
+	unsigned long ro = dmirror_user_map(test, 1, PROT_READ);
+	unsigned long none = dmirror_user_map(test, 1, PROT_NONE);
+
+	dmirror_user_unmap(test, rw + 2 * PAGE_SIZE, 2);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, rw, 6, DMIRROR_PERM_READ),
+			     -EFAULT, "fault over a hole");
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, ro, 1, DMIRROR_PERM_WRITE),
+			     -EPERM, "write fault of a read-only mapping");
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, none, 1, DMIRROR_PERM_READ),
+			     -EFAULT, "read fault of PROT_NONE");
+	dmirror_expect_pt(test, mirror, ro, "-", "after a refused write fault");
+	dmirror_expect_pt(test, mirror, none, "-", "after a refused fault");
+}
+
+static void fault_failure_leaves_no_slot(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 4, RW);
+	unsigned int nth;
+
+	for (nth = 1; nth <= 4; nth++) {
+		dmirror_inject_arm(DMIRROR_INJECT_PT_RESERVE, nth);
+		DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 4,
+						 DMIRROR_PERM_WRITE), -ENOMEM,
+				     "fault with a slot failing");
+		KUNIT_EXPECT_TRUE_MSG(test, xa_empty(&mirror->pt.entries),
+				      "slot %u failed", nth);
+	}
+	dmirror_user_unmap(test, addr + PAGE_SIZE, 1);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 4, DMIRROR_PERM_WRITE),
+			     -EFAULT, "fault over a hole");
+	KUNIT_EXPECT_TRUE_MSG(test, xa_empty(&mirror->pt.entries),
+			      "a refused fault left slots");
+}
+
+/* A slot that an invalidation took away is reserved anew. */
+static void lost_slot_is_retried(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 4, RW);
+	struct dmirror_mirror_stats stats;
+
+	dmirror_inject_arm(DMIRROR_INJECT_PT_SET, 3);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 4, DMIRROR_PERM_WRITE),
+			     0, "fault with a set failing once");
+	KUNIT_EXPECT_FALSE(test, dmirror_inject_disarm(DMIRROR_INJECT_PT_SET));
+	dmirror_mirror_stats(mirror, &stats);
+	KUNIT_EXPECT_EQ(test, stats.retries, 1UL);
+	dmirror_expect_pt(test, mirror, addr, "wwww", "after the retry");
+}
+
+static void munmap_clears_its_range(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = mirrored(test, mirror, 8);
+
+	dmirror_user_unmap(test, addr + 2 * PAGE_SIZE, 3);
+	dmirror_expect_pt(test, mirror, addr, "ww---www",
+			  "after munmap of pages 2 to 4");
+}
+
+static void mapping_over_clears_its_range(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = mirrored(test, mirror, 8);
+
+	dmirror_user_map_over(test, addr + 5 * PAGE_SIZE, 2, RW);
+	dmirror_expect_pt(test, mirror, addr, "wwwww--w",
+			  "after mmap(MAP_FIXED) over pages 5 and 6");
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 8, DMIRROR_PERM_READ), 0,
+			     "read fault");
+	dmirror_expect_pt(test, mirror, addr, "wwwwwrrw",
+			  "after a read fault of the new pages");
+}
+
+static void dontneed_clears_its_range(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	addr = mirrored(test, mirror, 4);
+	dmirror_user_dontneed(test, addr + PAGE_SIZE, 2);
+	dmirror_expect_pt(test, mirror, addr, "w--w",
+			  "after MADV_DONTNEED of pages 1 and 2");
+}
+
+static void mprotect_clears_its_range(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	addr = mirrored(test, mirror, 4);
+	dmirror_user_protect(test, addr, 2, PROT_READ);
+	dmirror_expect_pt(test, mirror, addr, "--ww",
+			  "after mprotect(PROT_READ) of pages 0 and 1");
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 2, DMIRROR_PERM_WRITE),
+			     -EPERM, "write fault of a protected page");
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 4, DMIRROR_PERM_READ), 0,
+			     "read fault");
+	dmirror_expect_pt(test, mirror, addr, "rrww", "after a read fault");
+	dmirror_user_protect(test, addr, 2, RW);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 2, DMIRROR_PERM_WRITE),
+			     0, "write fault after mprotect(RW)");
+	dmirror_expect_pt(test, mirror, addr, "wwww", "after a write fault");
+}
+
+/* The CPU replaces the zero page: the device must not go on reading it. */
+static void copy_on_write_clears_the_old_page(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 3, RW);
+
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_READ), 0,
+			     "read fault");
+	dmirror_expect_pt(test, mirror, addr, "rrr", "after a read fault");
+	dmirror_user_fill(test, addr + PAGE_SIZE, 1, 7);
+	dmirror_expect_pt(test, mirror, addr, "r-r",
+			  "after the CPU wrote to page 1");
+}
+
+static void mirrors_of_one_mm_are_independent(struct kunit *test)
+{
+	struct dmirror_mirror *one = dmirror_mirror_get(test, NULL);
+	struct dmirror_mirror *two = dmirror_mirror_create(one->notifier.mm,
+							   NULL);
+	unsigned long addr = mirrored(test, one, 4);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, two);
+	DMIRROR_EXPECT_ERRNO(test, fault(two, addr, 2, DMIRROR_PERM_READ), 0,
+			     "read fault through the second mirror");
+	dmirror_expect_pt(test, two, addr, "ww--", "in the second mirror");
+	dmirror_user_unmap(test, addr, 1);
+	dmirror_expect_pt(test, one, addr, "-www", "in the first after munmap");
+	dmirror_expect_pt(test, two, addr, "-w--", "in the second after munmap");
+	dmirror_mirror_destroy(two);
+	dmirror_user_unmap(test, addr + PAGE_SIZE, 1);
+	dmirror_expect_pt(test, one, addr, "--ww",
+			  "in the first after the second is gone");
+}
+
+/* Hand-made ranges straight into the callback: bounds and the sequence. */
+static bool invalidate(struct dmirror_mirror *mirror, unsigned long start,
+		       unsigned long end, unsigned int flags)
+{
+	struct mmu_notifier_range range;
+
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, flags,
+				mirror->notifier.mm, start, end);
+
+	/* The sequence stays: core mm knows nothing of this invalidation. */
+	return mirror->notifier.ops->invalidate(&mirror->notifier, &range,
+						mirror->notifier.invalidate_seq);
+}
+
+static void invalidation_is_exact(struct kunit *test)
+{
+	static const struct {
+		unsigned long start, end;
+		const char *left;
+	} rows[] = {
+		{ 0, 1, "-www" }, { 3, 4, "www-" }, { 1, 3, "w--w" },
+		{ 0, 4, "----" }, { 4, 8, "wwww" }, { 2, 2, "wwww" },
+	};
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		unsigned long addr = mirrored(test, mirror, 4);
+
+		KUNIT_EXPECT_TRUE(test,
+				  invalidate(mirror,
+					     addr + rows[i].start * PAGE_SIZE,
+					     addr + rows[i].end * PAGE_SIZE,
+					     MMU_NOTIFIER_RANGE_BLOCKABLE));
+		dmirror_expect_pt(test, mirror, addr, rows[i].left,
+				  "after a hand-made invalidation");
+	}
+}
+
+static void invalidation_of_everything(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = mirrored(test, mirror, 4);
+
+	KUNIT_EXPECT_TRUE(test, invalidate(mirror, 0, ULONG_MAX,
+					   MMU_NOTIFIER_RANGE_BLOCKABLE));
+	dmirror_expect_pt(test, mirror, addr, "----",
+			  "after invalidation of [0,ULONG_MAX)");
+	KUNIT_EXPECT_EQ(test, mirror->pt.nr, 0UL);
+}
+
+static void partial_pages_are_rounded_out(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = mirrored(test, mirror, 4);
+
+	KUNIT_EXPECT_TRUE(test, invalidate(mirror, addr + PAGE_SIZE + 1,
+					   addr + 2 * PAGE_SIZE + 1,
+					   MMU_NOTIFIER_RANGE_BLOCKABLE));
+	dmirror_expect_pt(test, mirror, addr, "w--w",
+			  "after invalidation of a part of pages 1 and 2");
+}
+
+static void update_lock(void *data)
+{
+	struct dmirror_mirror *mirror = data;
+
+	mutex_lock(&mirror->pt.lock);
+}
+
+static void update_unlock(void *data)
+{
+	struct dmirror_mirror *mirror = data;
+
+	mutex_unlock(&mirror->pt.lock);
+}
+
+/* An invalidation that may not sleep is refused, by core mm's own path. */
+static void non_blockable_invalidation_is_refused(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = mirrored(test, mirror, 2);
+	struct dmirror_holder holder = {
+		.lock = update_lock, .unlock = update_unlock, .arg = mirror,
+	};
+	struct mmu_notifier_range range;
+	int held, free;
+
+	dmirror_hold(test, &holder);
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0,
+				mirror->notifier.mm, addr, addr + PAGE_SIZE);
+	held = mmu_notifier_invalidate_range_start_nonblock(&range);
+	if (!held)
+		mmu_notifier_invalidate_range_end(&range);
+	dmirror_unhold(&holder);
+
+	DMIRROR_EXPECT_ERRNO(test, held, -EAGAIN,
+			     "non-blockable invalidation with the lock held");
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&mirror->refused), 1L);
+	dmirror_expect_pt(test, mirror, addr, "ww", "after the refusal");
+
+	free = mmu_notifier_invalidate_range_start_nonblock(&range);
+	if (!free)
+		mmu_notifier_invalidate_range_end(&range);
+	DMIRROR_EXPECT_ERRNO(test, free, 0,
+			     "non-blockable invalidation with the lock free");
+	dmirror_expect_pt(test, mirror, addr, "-w", "after the invalidation");
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 2, DMIRROR_PERM_WRITE),
+			     0, "fault after the refusal and the invalidation");
+}
+
+/**
+ * struct race - what happens between hmm_range_fault() and the update lock
+ * @disturb: the mischief, done in the first @times calls
+ * @test: its argument
+ * @addr: its argument
+ * @times: how often it is done
+ * @calls: how often hmm_range_fault() was called
+ */
+struct race {
+	void (*disturb)(struct kunit *test, unsigned long addr);
+	struct kunit *test;
+	unsigned long addr;
+	unsigned int times;
+	unsigned int calls;
+};
+
+static int range_fault_then_disturb(struct hmm_range *range)
+{
+	struct kunit *test = kunit_get_current_test();
+	struct race *race = dmirror_fixture(test)->stub;
+	int ret = __dmirror_mm_range_fault(range);
+
+	if (race->calls++ < race->times)
+		race->disturb(test, race->addr);
+
+	return ret;
+}
+
+static void race_with(struct kunit *test, struct race *race)
+{
+	dmirror_fixture(test)->stub = race;
+	kunit_activate_static_stub(test, dmirror_mm_range_fault,
+				   range_fault_then_disturb);
+}
+
+static void disturb_unmap(struct kunit *test, unsigned long addr)
+{
+	dmirror_user_unmap(test, addr + PAGE_SIZE, 1);
+}
+
+static void disturb_replace(struct kunit *test, unsigned long addr)
+{
+	dmirror_user_map_over(test, addr + PAGE_SIZE, 1, RW);
+}
+
+static void disturb_protect(struct kunit *test, unsigned long addr)
+{
+	dmirror_user_protect(test, addr + PAGE_SIZE, 1, PROT_READ);
+}
+
+static void unmap_during_fault(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 3, RW);
+	struct race race = {
+		.disturb = disturb_unmap, .addr = addr, .times = 1,
+	};
+
+	dmirror_user_fill(test, addr, 3, 1);
+	race_with(test, &race);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_WRITE),
+			     -EFAULT, "fault with munmap in the middle");
+	KUNIT_EXPECT_EQ(test, race.calls, 2);
+	dmirror_expect_pt(test, mirror, addr, "---",
+			  "after a fault that lost to munmap of page 1");
+}
+
+static void replacement_during_fault(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 3, RW);
+	struct race race = {
+		.disturb = disturb_replace, .addr = addr, .times = 1,
+	};
+	struct dmirror_mirror_stats stats;
+
+	dmirror_user_fill(test, addr, 3, 1);
+	race_with(test, &race);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_READ), 0,
+			     "fault with a page replaced in the middle");
+	dmirror_mirror_stats(mirror, &stats);
+	KUNIT_EXPECT_EQ(test, stats.retries, 1UL);
+	dmirror_expect_pt(test, mirror, addr, "wrw",
+			  "after a fault in which page 1 was replaced");
+	dmirror_device_read(test, mirror, addr + PAGE_SIZE, 1, 0,
+			    "after page 1 was replaced by a new one");
+}
+
+static void protection_during_fault(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	struct race race = { .disturb = disturb_protect, .times = 1 };
+	unsigned long addr;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	addr = dmirror_user_map(test, 3, RW);
+	race.addr = addr;
+	dmirror_user_fill(test, addr, 3, 1);
+	race_with(test, &race);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_WRITE),
+			     -EPERM, "fault with mprotect in the middle");
+	dmirror_expect_pt(test, mirror, addr, "---",
+			  "after a fault that lost to mprotect of page 1");
+}
+
+static void invalidation_elsewhere_does_no_harm(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 2, RW);
+	unsigned long other = mirrored(test, mirror, 3);
+	struct race race = {
+		.disturb = disturb_unmap, .addr = other, .times = 1,
+	};
+
+	race_with(test, &race);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 2, DMIRROR_PERM_WRITE),
+			     0, "fault with munmap elsewhere in the middle");
+	dmirror_expect_pt(test, mirror, addr, "ww", "after the fault");
+	dmirror_expect_pt(test, mirror, other, "w-w", "where munmap was");
+}
+
+static void fault_gives_up_in_time(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 3, RW);
+	unsigned long end = addr + 3 * PAGE_SIZE;
+	struct race race = {
+		.disturb = disturb_replace, .addr = addr, .times = UINT_MAX,
+	};
+	struct dmirror_mirror_stats stats;
+
+	race_with(test, &race);
+	DMIRROR_EXPECT_ERRNO(test,
+			     dmirror_mirror_fault(mirror, addr, end,
+						  DMIRROR_PERM_READ, 0),
+			     -EBUSY, "fault with no time");
+	KUNIT_EXPECT_EQ_MSG(test, race.calls, 1U, "calls with no time");
+	DMIRROR_EXPECT_ERRNO(test,
+			     dmirror_mirror_fault(mirror, addr, end,
+						  DMIRROR_PERM_READ, 20),
+			     -EBUSY, "fault that never finds a quiet moment");
+	KUNIT_EXPECT_GT_MSG(test, race.calls, 2U, "calls with some time");
+	dmirror_mirror_stats(mirror, &stats);
+	KUNIT_EXPECT_EQ(test, stats.retries, (unsigned long)race.calls);
+	dmirror_expect_pt(test, mirror, addr, "---", "after giving up");
+	KUNIT_EXPECT_TRUE_MSG(test, xa_empty(&mirror->pt.entries),
+			      "giving up left slots");
+}
+
+static void disturb_kill(struct kunit *test, unsigned long addr)
+{
+	disturb_replace(test, addr);
+	send_sig(SIGKILL, current, 1);
+}
+
+static void fault_can_be_killed(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 3, RW);
+	struct race race = {
+		.disturb = disturb_kill, .addr = addr, .times = 1,
+	};
+	int ret;
+
+	race_with(test, &race);
+	allow_kernel_signal(SIGKILL);
+	ret = fault(mirror, addr, 3, DMIRROR_PERM_READ);
+	flush_signals(current);
+	disallow_signal(SIGKILL);
+	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "fault of a killed thread");
+	KUNIT_EXPECT_EQ_MSG(test, race.calls, 1U, "calls after the kill");
+	KUNIT_EXPECT_TRUE_MSG(test, xa_empty(&mirror->pt.entries),
+			      "a killed fault left slots");
+}
+
+static void mm_dies_under_the_mirror(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = mirrored(test, mirror, 3);
+
+	dmirror_user_exit(test);
+	dmirror_expect_pt(test, mirror, addr, "---", "after exit_mmap()");
+	KUNIT_EXPECT_EQ(test, mirror->pt.nr, 0UL);
+	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_READ),
+			     -EFAULT, "fault of a dead mm");
+}
+
+static void dead_mm_is_not_mirrored(struct kunit *test)
+{
+	struct mm_struct *mm = dmirror_fixture(test)->mm;
+	struct dmirror_mirror *mirror;
+
+	mmgrab(mm);
+	dmirror_user_exit(test);
+	mirror = dmirror_mirror_create(mm, NULL);
+	mmdrop(mm);
+	DMIRROR_EXPECT_ERRNO(test, PTR_ERR_OR_ZERO(mirror), -ESRCH,
+			     "mirror of a dead mm");
+	if (!IS_ERR(mirror))
+		dmirror_mirror_destroy(mirror);
+}
+
+static void destroy_lets_the_mm_live(struct kunit *test)
+{
+	struct dmirror_mirror *mirror;
+	unsigned long addr = dmirror_user_map(test, 3, RW);
+	unsigned int round;
+
+	for (round = 1; round <= 3; round++) {
+		mirror = dmirror_mirror_create(dmirror_fixture(test)->mm, NULL);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mirror);
+		dmirror_device_write(test, mirror, addr, 3, round, "write");
+		dmirror_mirror_destroy(mirror);
+		dmirror_user_check(test, addr, 3, round,
+				   "after the mirror is gone");
+	}
+	dmirror_mirror_destroy(NULL);
+}
+
+static struct kunit_case mirror_cases[] = {
+	KUNIT_CASE(range_check_rejects_bad_ranges),
+	KUNIT_CASE(fault_maps_what_the_cpu_maps),
+	KUNIT_CASE(fault_uses_the_pages_of_the_cpu),
+	KUNIT_CASE(faults_longer_than_a_batch),
+	KUNIT_CASE(fault_errors),
+	KUNIT_CASE(fault_failure_leaves_no_slot),
+	KUNIT_CASE(lost_slot_is_retried),
+	KUNIT_CASE(munmap_clears_its_range),
+	KUNIT_CASE(mapping_over_clears_its_range),
+	KUNIT_CASE(dontneed_clears_its_range),
+	KUNIT_CASE(mprotect_clears_its_range),
+	KUNIT_CASE(copy_on_write_clears_the_old_page),
+	KUNIT_CASE(mirrors_of_one_mm_are_independent),
+	KUNIT_CASE(invalidation_is_exact),
+	KUNIT_CASE(invalidation_of_everything),
+	KUNIT_CASE(partial_pages_are_rounded_out),
+	KUNIT_CASE(non_blockable_invalidation_is_refused),
+	KUNIT_CASE(unmap_during_fault),
+	KUNIT_CASE(replacement_during_fault),
+	KUNIT_CASE(protection_during_fault),
+	KUNIT_CASE(invalidation_elsewhere_does_no_harm),
+	KUNIT_CASE(fault_gives_up_in_time),
+	KUNIT_CASE(fault_can_be_killed),
+	KUNIT_CASE(mm_dies_under_the_mirror),
+	KUNIT_CASE(dead_mm_is_not_mirrored),
+	KUNIT_CASE(destroy_lets_the_mm_live),
+	{}
+};
+
+DMIRROR_SUITE(mirror, dmirror_fixture_init_mm, mirror_cases);

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Real device-private memory: chunks come and go, and leave nothing behind. */
+#include "fixture.h"
+
+#include <kunit/static_stub.h>
+#include <linux/ioport.h>
+#include <linux/memremap.h>
+#include <linux/pagemap.h>
+
+#include "../drivers/dmirror/mm.h"
+#include "../drivers/dmirror/pagemap.h"
+#include "private_devmem.h"
+
+/* Everything a chunk stands for is gone: memory map, pagemap, resource. */
+static void expect_gone(struct kunit *test, unsigned long first_pfn,
+			unsigned long nr_pages)
+{
+	struct dev_pagemap *pagemap = get_dev_pagemap(first_pfn);
+
+	if (pagemap)
+		put_dev_pagemap(pagemap);
+	KUNIT_EXPECT_NULL_MSG(test, pagemap, "pfn 0x%lx still has a pagemap",
+			      first_pfn);
+	KUNIT_EXPECT_FALSE_MSG(test, pfn_valid(first_pfn),
+			       "pfn 0x%lx still has a struct page", first_pfn);
+	KUNIT_EXPECT_EQ_MSG(test,
+			    region_intersects(PFN_PHYS(first_pfn),
+					      nr_pages << PAGE_SHIFT, 0,
+					      IORES_DESC_DEVICE_PRIVATE_MEMORY),
+			    REGION_DISJOINT,
+			    "the resource at 0x%llx is still there",
+			    (u64)PFN_PHYS(first_pfn));
+}
+
+static struct page *one_page(struct kunit *test, struct dmirror_devmem *devmem)
+{
+	struct dmirror_resv resv = { };
+	struct page *page;
+
+	DMIRROR_ASSERT_OK(test, dmirror_devmem_reserve(devmem, 1, 0, &resv),
+			  "reserve");
+	page = dmirror_devmem_alloc(&resv, 0);
+	dmirror_devmem_unreserve(&resv);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+
+	return page;
+}
+
+static void drop(struct page *page)
+{
+	unlock_page(page);
+	put_page(page);
+}
+
+static void page_is_device_private(struct kunit *test)
+{
+	struct dmirror_devmem *devmem = dmirror_private_get(test,
+							    PRIVATE_CHUNK, 1);
+	struct page *page = one_page(test, devmem);
+
+	KUNIT_EXPECT_TRUE(test, is_device_private_page(page));
+	KUNIT_EXPECT_PTR_EQ(test, page_pgmap(page)->owner, (void *)devmem);
+	KUNIT_EXPECT_TRUE(test, PageLocked(page));
+	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
+	KUNIT_EXPECT_PTR_EQ(test, dmirror_devmem_of(page), devmem);
+	KUNIT_EXPECT_FALSE_MSG(test,
+			       is_zone_device_page(dmirror_devmem_backing(page)),
+			       "the storage has to be system memory");
+	KUNIT_EXPECT_EQ(test, dmirror_pages_out(devmem), 1UL);
+	KUNIT_EXPECT_EQ_MSG(test,
+			    region_intersects(page_to_phys(page), PAGE_SIZE, 0,
+					      IORES_DESC_DEVICE_PRIVATE_MEMORY),
+			    REGION_INTERSECTS, "the resource is not known");
+	drop(page);
+	KUNIT_EXPECT_EQ_MSG(test, dmirror_pages_out(devmem), 0UL,
+			    "after the last reference was dropped");
+}
+
+static void freed_page_is_handed_out_again(struct kunit *test)
+{
+	struct dmirror_devmem *devmem = dmirror_private_get(test,
+							    PRIVATE_CHUNK, 1);
+	unsigned int round;
+
+	for (round = 0; round < 3 * PRIVATE_CHUNK; round++) {
+		struct page *page = one_page(test, devmem);
+
+		KUNIT_ASSERT_EQ_MSG(test, page_ref_count(page), 1, "round %u",
+				    round);
+		drop(page);
+	}
+	KUNIT_EXPECT_EQ(test, devmem->stats.chunks, 1UL);
+	KUNIT_EXPECT_EQ(test, devmem->stats.frees, 3 * PRIVATE_CHUNK);
+	KUNIT_EXPECT_EQ(test, devmem->stats.blocks, 0UL);
+}
+
+static void removal_leaves_nothing(struct kunit *test)
+{
+	struct dmirror_devmem *devmem = dmirror_private_get(test,
+							    PRIVATE_CHUNK, 1);
+	unsigned int round;
+
+	for (round = 1; round <= 10; round++) {
+		struct page *page = one_page(test, devmem);
+		unsigned long pfn = page_to_pfn(page);
+
+		drop(page);
+		DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_fini(devmem), 0,
+				     "removal");
+		expect_gone(test, pfn, PRIVATE_CHUNK);
+	}
+}
+
+static void chunks_do_not_overlap(struct kunit *test)
+{
+	struct dmirror_devmem *one = dmirror_private_get(test, PRIVATE_CHUNK,
+							 2);
+	struct dmirror_devmem *two = dmirror_private_get(test, PRIVATE_CHUNK,
+							 2);
+	struct dmirror_devmem *all[] = { one, two };
+	unsigned long first[4];
+	unsigned int i, j, nr = 0;
+
+	for (i = 0; i < ARRAY_SIZE(all); i++) {
+		struct dmirror_resv resv = { };
+		struct dmirror_chunk *chunk;
+
+		DMIRROR_ASSERT_OK(test,
+				  dmirror_devmem_reserve(all[i],
+							 2 * PRIVATE_CHUNK, 0,
+							 &resv), "reserve");
+		dmirror_devmem_unreserve(&resv);
+		list_for_each_entry(chunk, &all[i]->chunks, node)
+			if (nr < ARRAY_SIZE(first))
+				first[nr++] = chunk->first_pfn;
+	}
+	KUNIT_ASSERT_EQ(test, nr, ARRAY_SIZE(first));
+	for (i = 0; i < nr; i++)
+		for (j = 0; j < i; j++)
+			KUNIT_EXPECT_GE_MSG(test,
+					    max(first[i], first[j]) -
+					    min(first[i], first[j]),
+					    PRIVATE_CHUNK, "chunks %u and %u",
+					    j, i);
+}
+
+static struct resource *no_region(unsigned long size)
+{
+	return ERR_PTR(-ERANGE);
+}
+
+static void refused_region_is_told(struct kunit *test)
+{
+	struct dmirror_devmem *devmem = dmirror_private_get(test,
+							    PRIVATE_CHUNK, 1);
+	struct dmirror_resv resv = { };
+
+	kunit_activate_static_stub(test, dmirror_mm_region_request, no_region);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_reserve(devmem, 1, 0, &resv),
+			     -ERANGE, "reserve without a region");
+	kunit_deactivate_static_stub(test, dmirror_mm_region_request);
+	KUNIT_EXPECT_EQ(test, devmem->stats.chunks, 0UL);
+}
+
+/* Where the refused pagemap would have been. */
+static unsigned long refused_pfn;
+
+static int no_pagemap(struct dev_pagemap *pagemap)
+{
+	refused_pfn = PHYS_PFN(pagemap->range.start);
+	return -ENOMEM;
+}
+
+static void refused_pagemap_gives_its_region_back(struct kunit *test)
+{
+	struct dmirror_devmem *devmem = dmirror_private_get(test,
+							    PRIVATE_CHUNK, 1);
+	struct dmirror_resv resv = { };
+
+	refused_pfn = 0;
+	kunit_activate_static_stub(test, dmirror_mm_pagemap_add, no_pagemap);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_reserve(devmem, 1, 0, &resv),
+			     -ENOMEM, "reserve without a pagemap");
+	kunit_deactivate_static_stub(test, dmirror_mm_pagemap_add);
+	KUNIT_ASSERT_NE(test, refused_pfn, 0UL);
+	expect_gone(test, refused_pfn, PRIVATE_CHUNK);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_reserve(devmem, 1, 0, &resv),
+			     0, "reserve with no failure");
+	dmirror_devmem_unreserve(&resv);
+}
+
+static void odd_chunk_is_refused(struct kunit *test)
+{
+	struct dmirror_devmem *devmem = dmirror_private_get(test,
+							    PRIVATE_CHUNK / 2,
+							    1);
+	struct dmirror_resv resv = { };
+
+	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_reserve(devmem, 1, 0, &resv),
+			     -EINVAL, "chunk of half a sub-section");
+	KUNIT_EXPECT_EQ(test, devmem->stats.chunks, 0UL);
+}
+
+static struct kunit_case pagemap_cases[] = {
+	KUNIT_CASE(page_is_device_private),
+	KUNIT_CASE(freed_page_is_handed_out_again),
+	KUNIT_CASE(removal_leaves_nothing),
+	KUNIT_CASE(chunks_do_not_overlap),
+	KUNIT_CASE(refused_region_is_told),
+	KUNIT_CASE(refused_pagemap_gives_its_region_back),
+	KUNIT_CASE(odd_chunk_is_refused),
+	{}
+};
+
+DMIRROR_SUITE(pagemap, dmirror_fixture_init, pagemap_cases);

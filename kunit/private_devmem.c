@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "private_devmem.h"
+
+#include <kunit/resource.h>
+#include <kunit/test-bug.h>
+#include <linux/hmm.h>
+#include <linux/mmap_lock.h>
+
+#include "../drivers/dmirror/migrate.h"
+#include "../drivers/dmirror/pagemap.h"
+#include "fixture.h"
+
+unsigned long dmirror_pages_out(struct dmirror_devmem *devmem)
+{
+	struct dmirror_devmem_stats stats;
+
+	dmirror_devmem_stats(devmem, &stats);
+	return stats.total - stats.free;
+}
+
+static void private_put(void *data)
+{
+	struct kunit *test = kunit_get_current_test();
+	struct dmirror_devmem *devmem = data;
+	unsigned long left = 0;
+	int ret;
+
+	ret = dmirror_migrate_evict(devmem, &left);
+	KUNIT_EXPECT_EQ_MSG(test, ret, 0, "eviction left %lu pages out", left);
+	/* Also waits for pages that are still on their way home. */
+	ret = dmirror_devmem_fini(devmem);
+	KUNIT_EXPECT_EQ_MSG(test, ret, 0, "%lu pages are still out",
+			    dmirror_pages_out(devmem));
+}
+
+struct dmirror_devmem *dmirror_private_get(struct kunit *test,
+					   unsigned long chunk_pages,
+					   unsigned long max_chunks)
+{
+	struct dmirror_devmem *devmem;
+
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+
+	devmem = kunit_kzalloc(test, sizeof(*devmem), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, devmem);
+	DMIRROR_ASSERT_OK(test,
+			  dmirror_devmem_init(devmem,
+					      &dmirror_pagemap_private_ops, 0,
+					      chunk_pages, max_chunks),
+			  "device memory");
+	KUNIT_ASSERT_EQ(test,
+			kunit_add_action_or_reset(test, private_put, devmem),
+			0);
+
+	return devmem;
+}
+
+void dmirror_cpu_pages(struct kunit *test, struct dmirror_mirror *mirror,
+		       unsigned long addr, struct page **pages,
+		       unsigned long npages)
+{
+	struct mm_struct *mm = mirror->notifier.mm;
+	struct hmm_range range = {
+		.notifier = &mirror->notifier,
+		.start = addr,
+		.end = addr + (npages << PAGE_SHIFT),
+		.dev_private_owner = mirror->devmem,
+	};
+	unsigned long i;
+	int ret;
+
+	range.hmm_pfns = kunit_kcalloc(test, npages, sizeof(unsigned long),
+				       GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, range.hmm_pfns);
+	range.notifier_seq = mmu_interval_read_begin(range.notifier);
+	mmap_read_lock(mm);
+	ret = hmm_range_fault(&range);
+	mmap_read_unlock(mm);
+	DMIRROR_ASSERT_OK(test, ret, "walk of the CPU page tables");
+	for (i = 0; i < npages; i++) {
+		pages[i] = NULL;
+		if (range.hmm_pfns[i] & HMM_PFN_VALID)
+			pages[i] = hmm_pfn_to_page(range.hmm_pfns[i]);
+	}
+	kunit_kfree(test, range.hmm_pfns);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Real device-private memory for a case, small and gone at its end.
+ */
+#ifndef DMIRROR_KUNIT_PRIVATE_DEVMEM_H
+#define DMIRROR_KUNIT_PRIVATE_DEVMEM_H
+
+#include "../drivers/dmirror/devmem.h"
+
+struct dmirror_mirror;
+struct kunit;
+
+/* Pages of the smallest chunk that memremap_pages() takes. */
+#define PRIVATE_CHUNK ((2UL << 20) >> PAGE_SHIFT)
+
+/**
+ * dmirror_private_get - make a device-private memory
+ * @test: the case, which evicts and removes it
+ * @chunk_pages: pages per chunk, a multiple of PRIVATE_CHUNK
+ * @max_chunks: limit of growth
+ *
+ * Skips the case where the kernel has no device-private memory. At the end
+ * everything has to come home, and every chunk to go away.
+ *
+ * Return: the device memory.
+ */
+struct dmirror_devmem *dmirror_private_get(struct kunit *test,
+					   unsigned long chunk_pages,
+					   unsigned long max_chunks);
+
+/**
+ * dmirror_pages_out - how many device pages are in use
+ * @devmem: the device memory
+ *
+ * Return: number of pages.
+ */
+unsigned long dmirror_pages_out(struct dmirror_devmem *devmem);
+
+/**
+ * dmirror_cpu_pages - what the CPU page tables map
+ * @test: the case
+ * @mirror: a mirror of the case's mm; its device's private pages are shown
+ * @addr: page aligned address
+ * @pages: @npages entries to fill, NULL where nothing is mapped
+ * @npages: number of pages
+ *
+ * Asserts that it worked. Takes no reference.
+ */
+void dmirror_cpu_pages(struct kunit *test, struct dmirror_mirror *mirror,
+		       unsigned long addr, struct page **pages,
+		       unsigned long npages);
+
+#endif /* DMIRROR_KUNIT_PRIVATE_DEVMEM_H */

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Snapshots: the encoding as a table, and real VMAs of every protection. */
+#include "fixture.h"
+
+#include <kunit/static_stub.h>
+#include <linux/hmm.h>
+#include <linux/mman.h>
+#include <linux/pgtable.h>
+
+#include "../drivers/dmirror/mm.h"
+#include "../drivers/dmirror/snapshot.h"
+#include "../drivers/dmirror/uapi.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+/* Short names, for the tables. */
+#define E_ERROR HMM_DMIRROR_PROT_ERROR
+#define E_NONE HMM_DMIRROR_PROT_NONE
+#define E_READ HMM_DMIRROR_PROT_READ
+#define E_WRITE HMM_DMIRROR_PROT_WRITE
+#define E_ZERO HMM_DMIRROR_PROT_ZERO
+
+#define ORDER(n) ((unsigned long)(n) << HMM_PFN_ORDER_SHIFT)
+#define PMD_ORDER_BITS ORDER(PMD_SHIFT - PAGE_SHIFT)
+
+struct encode_row {
+	const char *name;
+	unsigned long hmm_pfn;
+	enum dmirror_place place;
+	u8 want;
+};
+
+static const struct encode_row encode_rows[] = {
+	{ "nothing", 0, DMIRROR_PLACE_SYSTEM, E_NONE },
+	{ "error", HMM_PFN_ERROR, DMIRROR_PLACE_SYSTEM, E_ERROR },
+	{ "error_beats_valid", HMM_PFN_ERROR | HMM_PFN_VALID | HMM_PFN_WRITE,
+	  DMIRROR_PLACE_ZERO, E_ERROR },
+	{ "write_without_valid", HMM_PFN_WRITE, DMIRROR_PLACE_SYSTEM, E_NONE },
+	{ "place_without_valid", 0, DMIRROR_PLACE_PRIVATE_LOCAL, E_NONE },
+	{ "system_read", HMM_PFN_VALID, DMIRROR_PLACE_SYSTEM, E_READ },
+	{ "system_write", HMM_PFN_VALID | HMM_PFN_WRITE, DMIRROR_PLACE_SYSTEM,
+	  E_WRITE },
+	{ "zero_read", HMM_PFN_VALID, DMIRROR_PLACE_ZERO, E_ZERO | E_READ },
+	{ "private_local_write", HMM_PFN_VALID | HMM_PFN_WRITE,
+	  DMIRROR_PLACE_PRIVATE_LOCAL, 0x22 },
+	{ "private_local_read", HMM_PFN_VALID, DMIRROR_PLACE_PRIVATE_LOCAL,
+	  0x21 },
+	{ "private_remote_read", HMM_PFN_VALID, DMIRROR_PLACE_PRIVATE_REMOTE,
+	  0x31 },
+	{ "coherent_local_write", HMM_PFN_VALID | HMM_PFN_WRITE,
+	  DMIRROR_PLACE_COHERENT_LOCAL, 0x42 },
+	{ "coherent_remote_read", HMM_PFN_VALID, DMIRROR_PLACE_COHERENT_REMOTE,
+	  0x51 },
+	{ "order_one_is_no_pmd", HMM_PFN_VALID | ORDER(1),
+	  DMIRROR_PLACE_SYSTEM, E_READ },
+	{ "pmd_read", HMM_PFN_VALID | PMD_ORDER_BITS, DMIRROR_PLACE_SYSTEM,
+	  E_READ | HMM_DMIRROR_PROT_PMD },
+	{ "pmd_write", HMM_PFN_VALID | HMM_PFN_WRITE | PMD_ORDER_BITS,
+	  DMIRROR_PLACE_SYSTEM, E_WRITE | HMM_DMIRROR_PROT_PMD },
+	{ "pmd_private", HMM_PFN_VALID | HMM_PFN_WRITE | PMD_ORDER_BITS,
+	  DMIRROR_PLACE_PRIVATE_LOCAL, 0x26 },
+	{ "pmd_zero", HMM_PFN_VALID | PMD_ORDER_BITS, DMIRROR_PLACE_ZERO,
+	  E_ZERO | E_READ | HMM_DMIRROR_PROT_PMD },
+	{ "sticky_flags_do_not_matter",
+	  HMM_PFN_VALID | HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA,
+	  DMIRROR_PLACE_SYSTEM, E_READ },
+};
+
+KUNIT_ARRAY_PARAM_DESC(encode, encode_rows, name);
+
+static void encode(struct kunit *test)
+{
+	const struct encode_row *row = test->param_value;
+	u8 got = dmirror_snapshot_encode(row->hmm_pfn, row->place);
+
+	KUNIT_EXPECT_EQ_MSG(test, got, row->want,
+			    "0x%lx at place %d: got 0x%02x wanted 0x%02x",
+			    row->hmm_pfn, row->place, got, row->want);
+}
+
+static void place_of_ordinary_pages(struct kunit *test)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+	enum dmirror_place place;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	place = dmirror_snapshot_place(page, NULL);
+	__free_page(page);
+	KUNIT_EXPECT_EQ(test, place, DMIRROR_PLACE_SYSTEM);
+	KUNIT_EXPECT_EQ(test, dmirror_snapshot_place(ZERO_PAGE(0), NULL),
+			DMIRROR_PLACE_ZERO);
+}
+
+/**
+ * enum deed - what the CPU did with a page before the snapshot
+ * @UNTOUCHED: nothing
+ * @TOUCHED: read it
+ * @WRITTEN: wrote it
+ */
+enum deed {
+	UNTOUCHED,
+	TOUCHED,
+	WRITTEN,
+};
+
+/**
+ * struct protection_row - one mapping and what a snapshot has to say
+ * @name: as in the results
+ * @prot: protection at the time of the snapshot
+ * @was: protection while the CPU did its deed, if it is another one
+ * @want: by deed
+ */
+struct protection_row {
+	const char *name;
+	unsigned long prot;
+	unsigned long was;
+	u8 want[3];
+};
+
+static const struct protection_row protection_rows[] = {
+	{ "none", PROT_NONE, RW, { E_ERROR, E_ERROR, E_ERROR } },
+	{ "read", PROT_READ, RW, { E_NONE, E_ZERO | E_READ, E_READ } },
+	{ "write", PROT_WRITE, RW, { E_ERROR, E_ERROR, E_ERROR } },
+	{ "read_write", RW, RW, { E_NONE, E_ZERO | E_READ, E_WRITE } },
+	{ "exec", PROT_EXEC, RW, { E_ERROR, E_ERROR, E_ERROR } },
+	{ "read_exec", PROT_READ | PROT_EXEC, RW,
+	  { E_NONE, E_ZERO | E_READ, E_READ } },
+	{ "write_exec", PROT_WRITE | PROT_EXEC, RW, { E_ERROR, E_ERROR, E_ERROR } },
+	{ "read_write_exec", RW | PROT_EXEC, RW,
+	  { E_NONE, E_ZERO | E_READ, E_WRITE } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(protection, protection_rows, name);
+
+/* Each protection times each deed, in one mapping of three pages. */
+static void protections(struct kunit *test)
+{
+	const struct protection_row *row = test->param_value;
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr;
+	u8 want[3];
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	addr = dmirror_user_map(test, 3, row->was);
+	dmirror_user_touch(test, addr + TOUCHED * PAGE_SIZE, 1);
+	dmirror_user_fill(test, addr + WRITTEN * PAGE_SIZE, 1, 1);
+	dmirror_user_protect(test, addr, 3, row->prot);
+	memcpy(want, row->want, sizeof(want));
+	dmirror_expect_snapshot(test, mirror, addr, want, 3,
+				"untouched, read and written");
+	dmirror_expect_pt(test, mirror, addr, "---",
+			  "after a snapshot, which faults nothing in");
+}
+
+static void several_mappings_at_once(struct kunit *test)
+{
+	static const u8 want[] = {
+		E_WRITE, E_ERROR, E_READ, E_READ, E_ERROR, E_NONE, E_ZERO | E_READ, E_WRITE,
+	};
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	addr = dmirror_user_map(test, ARRAY_SIZE(want), RW);
+	dmirror_user_fill(test, addr, 5, 1);
+	dmirror_user_touch(test, addr + 6 * PAGE_SIZE, 1);
+	dmirror_user_fill(test, addr + 7 * PAGE_SIZE, 1, 1);
+	dmirror_user_unmap(test, addr + PAGE_SIZE, 1);
+	dmirror_user_protect(test, addr + 2 * PAGE_SIZE, 2, PROT_READ);
+	dmirror_user_protect(test, addr + 4 * PAGE_SIZE, 1, PROT_NONE);
+	dmirror_expect_snapshot(test, mirror, addr, want, ARRAY_SIZE(want),
+				"over mappings and a hole");
+}
+
+static void longer_than_a_batch(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long i, addr = dmirror_user_map(test, 150, RW);
+	u8 *want = kunit_kzalloc(test, 150, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, want);
+	for (i = 0; i < 150; i += 3) {
+		dmirror_user_fill(test, addr + i * PAGE_SIZE, 1, 1);
+		want[i] = E_WRITE;
+	}
+	dmirror_expect_snapshot(test, mirror, addr, want, 150,
+				"with every third page written");
+}
+
+/**
+ * struct race - mischief between the walk and the check of the sequence
+ * @addr: page to unmap
+ * @times: how often
+ * @calls: how often hmm_range_fault() was called
+ */
+struct race {
+	unsigned long addr;
+	unsigned int times;
+	unsigned int calls;
+};
+
+static int range_fault_then_unmap(struct hmm_range *range)
+{
+	struct kunit *test = kunit_get_current_test();
+	struct race *race = dmirror_fixture(test)->stub;
+	int ret = __dmirror_mm_range_fault(range);
+
+	if (race->calls++ < race->times)
+		dmirror_user_unmap(test, race->addr, 1);
+
+	return ret;
+}
+
+static void race_with(struct kunit *test, struct race *race)
+{
+	dmirror_fixture(test)->stub = race;
+	kunit_activate_static_stub(test, dmirror_mm_range_fault,
+				   range_fault_then_unmap);
+}
+
+static void unmap_during_snapshot(struct kunit *test)
+{
+	static const u8 want[] = { E_WRITE, E_ERROR, E_WRITE };
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 3, RW);
+	struct race race = { .addr = addr + PAGE_SIZE, .times = 1 };
+
+	dmirror_user_fill(test, addr, 3, 1);
+	race_with(test, &race);
+	dmirror_expect_snapshot(test, mirror, addr, want, 3,
+				"with munmap of page 1 in the middle");
+	KUNIT_EXPECT_EQ_MSG(test, race.calls, 2U, "walks");
+}
+
+static void unmap_elsewhere_does_not_repeat_it(struct kunit *test)
+{
+	static const u8 want[] = { E_WRITE, E_WRITE };
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 4, RW);
+	struct race race = { .addr = addr + 2 * PAGE_SIZE, .times = 1 };
+
+	dmirror_user_fill(test, addr, 4, 1);
+	race_with(test, &race);
+	dmirror_expect_snapshot(test, mirror, addr, want, 2,
+				"with munmap beside it");
+	KUNIT_EXPECT_EQ_MSG(test, race.calls, 1U, "walks");
+}
+
+static void bad_ranges_are_refused(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 1, RW);
+	unsigned long done = 9;
+	u8 byte;
+
+	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr + 1, 1, &byte,
+						    &done),
+			     -EINVAL, "unaligned snapshot");
+	KUNIT_EXPECT_EQ(test, done, 0UL);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, 0, &byte,
+						    &done),
+			     -EINVAL, "snapshot of no pages");
+	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, ULONG_MAX,
+						    &byte, &done),
+			     -EINVAL, "snapshot of ULONG_MAX pages");
+}
+
+static void dead_mm_has_no_snapshot(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 1, RW);
+	unsigned long done = 9;
+	u8 byte;
+
+	dmirror_user_exit(test);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, 1, &byte,
+						    &done),
+			     -EFAULT, "snapshot of a dead mm");
+	KUNIT_EXPECT_EQ(test, done, 0UL);
+}
+
+static struct kunit_case snapshot_cases[] = {
+	KUNIT_CASE_PARAM(encode, encode_gen_params),
+	KUNIT_CASE(place_of_ordinary_pages),
+	KUNIT_CASE_PARAM(protections, protection_gen_params),
+	KUNIT_CASE(several_mappings_at_once),
+	KUNIT_CASE(longer_than_a_batch),
+	KUNIT_CASE(unmap_during_snapshot),
+	KUNIT_CASE(unmap_elsewhere_does_not_repeat_it),
+	KUNIT_CASE(bad_ranges_are_refused),
+	KUNIT_CASE(dead_mm_has_no_snapshot),
+	{}
+};
+
+DMIRROR_SUITE(snapshot, dmirror_fixture_init_mm, snapshot_cases);
