@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Static checks of the project's own files, each one program's judgement."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List
+
+from . import build, cache, proc, run, tiers
+from .errors import ToolError
+from .source import Tree
+
+PROJECT = run.PROJECT
+
+# checkpatch types that are switched off, and why.
+CHECKPATCH_EXCEPTIONS: Dict[str, str] = {
+    'FILE_PATH_CHANGES': 'MAINTAINERS is the tree\'s',
+    'UNCOMMENTED_DEFINITION': 'locks are explained in the kernel-doc of '
+                              'their struct',
+    'BIT_MACRO': 'uapi.h is used by programs, which have no BIT_ULL()',
+}
+
+
+@dataclass
+class Outcome:
+    """What one check said: its name, and its complaints or none."""
+    name: str
+    complaints: List[str]
+
+
+def all_checks() -> Dict[str, Callable[[Tree], Outcome]]:
+    """Return the checks by name, the quick ones first."""
+    return {
+        'python-types': python_types,
+        'shellcheck': shellcheck,
+        'checkpatch': checkpatch,
+        'sparse-um': lambda tree: compiled(tree, 'um'),
+        'sparse-x86_64': lambda tree: compiled(tree, 'x86_64'),
+    }
+
+
+def project_files(*endings: str) -> List[Path]:
+    """Return the project's files with one of the given name endings.
+
+    Args:
+        endings: such as '.c'; a name without a dot has to match whole.
+    """
+    found = []
+    for folder, names, files in os.walk(PROJECT):
+        names[:] = sorted(n for n in names
+                          if n not in ('.git', '__pycache__', '.mypy_cache'))
+        for file in sorted(files):
+            if any(file.endswith(e) if e.startswith('.') else file == e
+                   for e in endings):
+                found.append(Path(folder) / file)
+    return found
+
+
+def _relative(text: str) -> str:
+    """Make the project's paths in a message relative and so clickable."""
+    return text.replace(f'{PROJECT}/', '')
+
+
+def python_types(tree: Tree) -> Outcome:
+    """Run mypy in strict mode over the tools and their tests."""
+    del tree
+    tools = PROJECT / 'tools'
+    result = proc.run(
+        ['mypy', '--strict', '--python-version', '3.9', '--no-error-summary',
+         '--cache-dir', str(cache.sub('state') / 'mypy'),
+         'dmirrorlib', 'tests'], cwd=tools)
+    lines = (result.stdout + result.stderr).splitlines()
+    bad = [f'tools/{line}' for line in lines if ': error:' in line]
+    if result.returncode and not bad:
+        bad = lines or [f'mypy ended with {result.returncode}']
+    return Outcome('python-types', bad)
+
+
+def shellcheck(tree: Tree) -> Outcome:
+    """Run shellcheck over every shell script."""
+    del tree
+    scripts = project_files('.sh') + [PROJECT / '.ci' / 'run']
+    result = proc.run(['shellcheck', '--format=gcc', *map(str, scripts)])
+    bad = [_relative(line) for line in result.stdout.splitlines()]
+    if result.returncode and not bad:
+        bad = result.stderr.splitlines()
+    return Outcome('shellcheck', bad)
+
+
+def checkpatch(tree: Tree) -> Outcome:
+    """Run the tree's checkpatch.pl --strict over the C files."""
+    files = project_files('.c', '.h')
+    result = proc.run(
+        ['perl', str(tree.path / 'scripts' / 'checkpatch.pl'),
+         f'--root={tree.path}', '--strict', '--terse', '--quiet',
+         '--no-summary', '--show-types', '--ignore',
+         ','.join(CHECKPATCH_EXCEPTIONS), '--file', *map(str, files)])
+    bad = [_relative(line) for line in result.stdout.splitlines()
+           if line.strip()]
+    if not bad and result.returncode:
+        bad = result.stderr.splitlines() or ['checkpatch.pl failed']
+    return Outcome('checkpatch', bad)
+
+
+_WARNING = re.compile(r'(?:warning|error): ')
+
+
+def compiled(tree: Tree, tier_name: str) -> Outcome:
+    """Compile the project's C with W=1 under sparse (C=2), for one tier.
+
+    A build directory of its own is kept for it, where nothing but the
+    project is compiled: W=1 is a different command line, so in a tier's
+    directory it would make the next run compile everything again.
+    """
+    tier = tiers.get(tier_name)
+    folder = cache.sub('build') / (run.build_dir(tier, tree).name + '-check')
+    with cache.lock(f'build-{folder.name}', f'checking {tier_name}'):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / run.OWNER_FILE).write_text(f'{PROJECT}\n')
+        with run.tree_lock(tree):
+            run.ensure_graft(tree, False)
+            result = _compile(tree, tier, folder)
+    lines = [_relative(line.replace(f'{tree.path}/{tiers.GRAFT}/', ''))
+             for line in result.splitlines() if _WARNING.search(line)]
+    return Outcome(f'sparse-{tier_name}', list(dict.fromkeys(lines)))
+
+
+def _compile(tree: Tree, tier: tiers.Tier, folder: Path) -> str:
+    """Configure, prepare and compile; return what the compilers said."""
+    config = build.command(tree.path, folder, tier, build.default_jobs(),
+                           ['CONFIG_DMIRROR_KUNIT_BROKEN=y'])
+    config[2] = 'config'
+    config = [a for a in config if not a.startswith('--jobs')]
+    steps = [
+        config,
+        ['make', f'ARCH={tier.arch}', f'O={folder}',
+         f'-j{build.default_jobs()}', *build.compilers(), 'prepare'],
+        ['make', f'ARCH={tier.arch}', f'O={folder}',
+         f'-j{build.default_jobs()}', *build.compilers(), 'C=2', 'W=1',
+         'CHECK=sparse', f'{tiers.GRAFT}/'],
+    ]
+    said = ''
+    for step in steps:
+        result = proc.run(step, cwd=tree.path)
+        said = result.stderr
+        if result.returncode:
+            if step is steps[-1] and _WARNING.search(said):
+                return said
+            raise ToolError(
+                f'the check of tier {tier.name} could not be compiled; the '
+                'last lines of make are below.',
+                detail='\n'.join((result.stdout + said).splitlines()[-12:]))
+    return said
+

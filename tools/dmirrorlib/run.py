@@ -1,0 +1,440 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The engine: from a tier and a tree to a verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+import time
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import (IO, ContextManager, Deque, Dict, Iterable, Iterator, List, Optional,
+                    Sequence, Tuple)
+
+from . import (accel, build, cache, graft, ktap, packages, proc, say,
+               verdict)
+from .errors import ToolError
+from .guest import End, Guest, Line, qemu_argv, uml_argv, uml_env
+from .rundir import RunDir
+from .source import Tree
+from .tiers import Tier
+
+PROJECT = Path(__file__).resolve().parents[2]
+OWNER_FILE = '.dmirror-project'     # in a build directory: whose it is
+PLAN_FILE = '.dmirror-plan.json'    # and its kernel's cases
+SHUTDOWN = 15.0     # seconds of silence allowed once the tests are complete
+MAX_DEAD = 12       # guests that may die before the rest is given up
+MAX_BOOTS = 150
+
+PlanList = List[Tuple[str, str]]
+
+
+@dataclass
+class Options:
+    """What a user may choose for a run.
+
+    glob: the filter, 'suite' or 'suite.case'; '' for all.
+    accel: see accel.choose.
+    timeout: seconds for all boots of the tier; None is the tier's own.
+    silence: seconds without a console byte; None is the tier's own.
+    seed: for the suites' random numbers; None lets them choose.
+    jobs: of make; 0 is one per processor.
+    kernel_args, kconfig_add: further ones.
+    graft: a user's tree may be grafted.
+    live: where results are shown as they come; None shows nothing.
+    """
+    glob: str = ''
+    accel: str = 'auto'
+    timeout: Optional[float] = None
+    silence: Optional[float] = None
+    seed: Optional[int] = None
+    jobs: int = 0
+    kernel_args: List[str] = field(default_factory=list)
+    kconfig_add: List[str] = field(default_factory=list)
+    graft: bool = False
+    live: Optional[IO[str]] = None
+
+
+def run_tier(tier: Tier, tree: Tree, opts: Options) -> verdict.Verdict:
+    """Build, boot and judge one tier once.
+
+    Args:
+        tier: the tier.
+        tree: the kernel tree.
+        opts: the user's choices.
+
+    Raises:
+        ToolError: there can be no verdict (graft, build or boot failed).
+        UsageError: the filter matches nothing.
+    """
+    packages.ensure(tier.needs)
+    with prepared(tier, tree, opts) as session:
+        return session.run()
+
+
+@contextmanager
+def prepared(tier: Tier, tree: Tree, opts: Options) -> Iterator['Session']:
+    """Build a tier's kernel and keep it ours, to be run any number of times.
+
+    Args, Raises: see run_tier.
+    """
+    forget_orphans()
+    folder = build_dir(tier, tree)
+    with cache.lock(f'build-{folder.name}', f'running tier {tier.name}'):
+        session = Session(tier, tree, opts, folder)
+        session.build()
+        yield session
+
+
+def build_dir(tier: Tier, tree: Tree) -> Path:
+    """Return the build directory of a tier for this project and tree."""
+    both = f'{PROJECT}\n{tree.path}'.encode()
+    digest = hashlib.sha256(both).hexdigest()[:10]
+    return cache.sub('build') / f'{tree.version}-{tier.name}-{digest}'
+
+
+def forget_orphans() -> None:
+    """Remove the build directories of projects that no longer exist."""
+    for folder in cache.sub('build').iterdir():
+        try:
+            owner = (folder / OWNER_FILE).read_text().strip()
+        except OSError:
+            continue
+        if owner and not Path(owner).is_dir():
+            say.note(f'removing {folder}: its project {owner} is gone')
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def tree_lock(tree: Tree) -> ContextManager[None]:
+    """Return the lock of a tree: while it is held the graft stays ours."""
+    digest = hashlib.sha256(str(tree.path).encode()).hexdigest()
+    return cache.lock(f'tree-{digest[:10]}', f'building in {tree.path}')
+
+
+def ensure_graft(tree: Tree, allowed: bool) -> None:
+    """Make sure that the project is part of the tree.
+
+    Args:
+        tree: the tree; a cached one is grafted without asking.
+        allowed: the user wants his tree grafted.
+
+    Raises:
+        ToolError: it is a user's tree and he did not say so.
+    """
+    there = graft.grafted_to(tree.path)
+    if there is not None and there.resolve() == PROJECT:
+        return
+    if tree.owned:
+        graft.graft(tree.path, PROJECT, repoint=True)
+        return
+    if allowed:
+        graft.graft(tree.path, PROJECT, repoint=there is not None)
+        return
+    state = (f'holds the graft of another copy ({there})' if there
+             else 'is not grafted')
+    raise ToolError(f'the tree {tree.path} is yours and {state}: run '
+                    f'"tools/dmirror graft {tree.path}" first, or add '
+                    '--graft.')
+
+
+def kernel_arguments(tier: Tier, opts: Options) -> List[str]:
+    """Return the kernel arguments of all boots of a run.
+
+    KUnit's own limit per case is a quarter of the watchdog's silence: so it
+    comes first, also for a case marked slow, which gets three times as long.
+    """
+    silence = opts.silence or tier.silence
+    args = ['kunit.enable=1', f'kunit.timeout={max(1, int(silence / 4))}',
+            *tier.kernel_args]
+    if opts.seed is not None:
+        args.append(f'dmirror_kunit.seed={opts.seed}')
+    return args + opts.kernel_args
+
+
+class Session:
+    """A tier's kernel and how to boot it.
+
+    Args:
+        tier: the tier.
+        tree: the kernel tree.
+        opts: the user's choices.
+        folder: the build directory.
+    """
+
+    def __init__(self, tier: Tier, tree: Tree, opts: Options,
+                 folder: Path) -> None:
+        self.tier = tier
+        self.tree = tree
+        self.opts = opts
+        self.folder = folder
+        self._accel = 'none (UML)'
+        self._accel_told = False
+        self._began = time.monotonic()
+        self._parser: Optional[ktap.Parser] = None
+
+    def build(self) -> None:
+        """Graft and build."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / OWNER_FILE).write_text(f'{PROJECT}\n')
+        if self.tier.machine:
+            chosen = accel.choose(self.opts.accel)
+            if chosen.accel == 'tcg' and self.opts.accel == 'auto':
+                say.say(chosen.reason)
+            self._accel = chosen.accel
+        with tree_lock(self.tree):
+            ensure_graft(self.tree, self.opts.graft)
+            seconds = build.build_kernel(
+                self.tree.path, self.folder, self.tier,
+                self.opts.jobs or build.default_jobs(),
+                self.opts.kconfig_add)
+        say.say(f'{self.tier.name}: Linux {self.release()} built in '
+                f'{seconds:.1f} s')
+        self._parser = ktap.Parser(self.tree.path)
+
+    def release(self) -> str:
+        """Return the kernel's release, or the tree's version."""
+        try:
+            path = self.folder / 'include' / 'config' / 'kernel.release'
+            return path.read_text().strip()
+        except OSError:
+            return self.tree.version
+
+    def plan(self) -> PlanList:
+        """Return all cases of the kernel, by asking it (kunit.action=list).
+
+        Raises:
+            ToolError: it does not boot, or lists none.
+        """
+        image = self.folder / self.tier.image
+        digest = hashlib.sha256(image.read_bytes()).hexdigest()
+        saved = self.folder / PLAN_FILE
+        try:
+            data = json.loads(saved.read_text())
+            if data['image'] == digest:
+                return [(str(s), str(c)) for s, c in data['plan']]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass    # not asked yet
+        console = self.folder / 'list.log'
+        with self._guest(['kunit.enable=1', 'kunit.action=list'], console,
+                         self._limit()) as guest:
+            lines = [line.text for line in guest.lines()]
+        plan = ktap.listed(lines)
+        if not plan:
+            tail = [text for text in lines if text.strip()][-12:]
+            if ktap.walk(lines).started and guest.end.why == 'exit':
+                raise ToolError(
+                    f'the {self.tier.name} kernel has no KUnit cases: enable '
+                    'a suite in '
+                    f'{", ".join(self.tier.kunitconfigs)}.')
+            raise ToolError(
+                f'the {self.tier.name} kernel did not list its cases: the '
+                f'guest {guest.end.sentence()}; its console is in {console}.',
+                detail='\n'.join(tail))
+        saved.write_text(json.dumps({'image': digest, 'plan': plan}))
+        return plan
+
+    def run(self) -> verdict.Verdict:
+        """Boot, as often as needed, and judge.
+
+        Returns:
+            The verdict; its data and folder are those of the run folder.
+        """
+        began = self._began
+        tier = self.tier
+        everything = self.plan()
+        chosen = verdict.check_filter(everything, self.opts.glob)
+        expected = verdict.read_skips(PROJECT / tier.skips)
+        run_folder = RunDir(tier.name)
+        run_folder.keep(self.folder / '.config', 'config')
+        run_folder.keep(self.folder / 'build.log', 'build.log')
+        try:
+            boots = self._boots(chosen, run_folder)
+        finally:
+            run_folder.write_commands()
+        result = verdict.judge(tier.name, chosen, boots, expected,
+                               bool(self.opts.glob), tier.skips)
+        result.seconds = time.monotonic() - began
+        result.folder = str(run_folder.path)
+        result.data = run_folder.write_results(result, self._versions())
+        self._began = time.monotonic()
+        return result
+
+    def _limit(self) -> float:
+        return self.opts.timeout or self.tier.limit
+
+    @contextmanager
+    def _guest(self, args: Sequence[str], console: Path,
+               limit: float) -> Iterator[Guest]:
+        """Start a guest; it is gone when the context ends."""
+        silence = self.opts.silence or self.tier.silence
+        with tempfile.TemporaryDirectory(prefix='dmirror-') as scratch:
+            if self.tier.machine:
+                argv = qemu_argv(self.folder, self.tier, args, self._accel)
+                env: Dict[str, str] = {}
+            else:
+                argv = uml_argv(self.folder, self.tier, args, Path(scratch))
+                env = uml_env()
+            with Guest(argv, console, silence, limit, env) as guest:
+                yield guest
+
+    def _boots(self, plan: PlanList, folder: RunDir) -> List[verdict.Boot]:
+        """Boot for all of a plan; where a guest dies, again for the rest."""
+        boots: List[verdict.Boot] = []
+        queue: Deque[Tuple[str, PlanList]] = deque([(self.opts.glob, plan)])
+        end_at = time.monotonic() + self._limit()
+        dead = 0
+        while queue:
+            left = end_at - time.monotonic()
+            if boots and (left <= 0 or dead >= MAX_DEAD
+                          or len(boots) >= MAX_BOOTS):
+                why = (f'the limit of {self._limit():g} s was used up'
+                       if left <= 0 else f'{dead} guests had died before')
+                give_up(boots[-1], [p for _, part in queue for p in part],
+                        why)
+                break
+            glob, part = queue.popleft()
+            boot = self._boot(glob, part, folder.console(), left)
+            boots.append(boot)
+            if boot.complete or not boot.started:
+                continue
+            dead += 1
+            rest = remaining(boot, self.opts.glob)
+            self._tell(boot, sum(len(p) for _, p in rest))
+            queue.extend(rest)
+        return boots
+
+    def _tell(self, boot: verdict.Boot, rest: int) -> None:
+        for case in boot.cases:
+            if case.status in ('crash', 'hang'):
+                word = 'hung' if case.status == 'hang' else 'crashed'
+                say.warn(f'{case.key} {word}: {case.reason}')
+        if rest:
+            say.say(f'booting again for the remaining {rest} cases')
+
+    def _boot(self, glob: str, plan: PlanList, console: Path,
+              limit: float) -> verdict.Boot:
+        """Boot once and read the results as they come."""
+        assert self._parser is not None, 'build() comes first'
+        args = kernel_arguments(self.tier, self.opts)
+        if glob:
+            args.append(f'kunit.filter_glob={glob}')
+        seen: List[Line] = []
+        with self._guest(args, console, limit) as guest:
+            report = read_live(self._parser, guest, seen, self.opts.live)
+            end: End = guest.end
+        return verdict.examine(plan, [s.text for s in seen],
+                               [s.at for s in seen], report, end,
+                               console.name)
+
+    def _versions(self) -> Dict[str, str]:
+        """Return what the outcome may depend on."""
+        found = {
+            'kernel': self.release(),
+            'tree': str(self.tree.path),
+            'tier': self.tier.name,
+            'compiler': _first_line(['gcc', '--version']),
+            'accelerator': self._accel,
+            'python': platform.python_version(),
+            'host': f'{platform.system()} {platform.release()} '
+                    f'{platform.machine()}',
+            'project': _revision(PROJECT),
+            'seed': 'chosen by the suites' if self.opts.seed is None
+                    else str(self.opts.seed),
+            'filter': self.opts.glob,
+            'kernel arguments': ' '.join(kernel_arguments(self.tier,
+                                                          self.opts)),
+        }
+        if self.tier.machine:
+            found['qemu'] = _first_line([self.tier.machine.qemu,
+                                         '--version'])
+        return found
+
+
+def read_live(parser: ktap.Parser, guest: Guest, seen: List[Line],
+              live: Optional[IO[str]]) -> ktap.Report:
+    """Feed a guest's console to the parser, then wait for the guest's end.
+
+    Args:
+        parser: the tree's parser.
+        guest: the guest.
+        seen: gets the console's lines.
+        live: where the parser's printer prints; None for nowhere.
+    """
+    stream = _remember(guest.lines(), seen)
+    report = parser.parse((line.text for line in stream), live)
+    # The parser stops where the tests are complete; what the kernel says
+    # afterwards counts too, and it must end.
+    guest.hurry(SHUTDOWN)
+    for _ in stream:
+        pass
+    return report
+
+
+def _remember(lines: Iterable[Line], seen: List[Line]) -> Iterator[Line]:
+    for line in lines:
+        seen.append(line)
+        yield line
+
+
+def remaining(boot: verdict.Boot, glob: str) -> List[Tuple[str, PlanList]]:
+    """Return what to boot for after a guest died: filters with their cases.
+
+    The suite that it died in is run case by case, the others as they are.
+
+    Args:
+        boot: the boot in which it died.
+        glob: the user's filter.
+    """
+    missing = boot.missing()
+    broken = {c.suite for c in boot.cases if c.status in ('crash', 'hang')}
+    rest: List[Tuple[str, PlanList]] = []
+    suites: Dict[str, PlanList] = {}
+    for suite, case in missing:
+        if suite in broken:
+            rest.append((f'{suite}.{case}', [(suite, case)]))
+        else:
+            suites.setdefault(suite, []).append((suite, case))
+    _, dot, case_glob = glob.partition('.')
+    for suite, part in suites.items():
+        rest.append((f'{suite}{dot}{case_glob}', part))
+    return rest
+
+
+def give_up(boot: verdict.Boot, plan: PlanList, why: str) -> None:
+    """Record that cases were not tried.
+
+    Args:
+        boot: the last boot.
+        plan: the cases.
+        why: the reason, half a sentence.
+    """
+    boot.cases += [ktap.Case(suite, name, '', 'missing', why)
+                   for suite, name in plan]
+    boot.plan = [*boot.plan, *(p for p in plan if p not in boot.plan)]
+
+
+def _first_line(argv: Sequence[str]) -> str:
+    try:
+        done = proc.run(argv, timeout=20)
+    except (OSError, TimeoutError):
+        return 'not found'
+    return done.stdout.split('\n', 1)[0]
+
+
+def _revision(project: Path) -> str:
+    """Return the project's git revision, and whether files differ."""
+    try:
+        head = proc.run(['git', '-C', str(project), 'rev-parse', 'HEAD'],
+                        timeout=20)
+        state = proc.run(['git', '-C', str(project), 'status',
+                          '--porcelain'], timeout=60)
+    except (OSError, TimeoutError):
+        return 'git not found'
+    name = head.stdout.strip() if head.returncode == 0 else 'no commit'
+    return name + (' (dirty)' if state.stdout.strip() else '')
+

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The folder that keeps all there is to know about one run of one tier.
+
+Its files:
+  console.log      the raw console; console-2.log ... for further boots
+  results.ktap     the merged results as one KTAP document
+  results.json     the same and the verdict; see below
+  config           the kernel's .config
+  build.log        what kunit.py and make printed
+  commands.txt     every command line that was run
+  versions.txt     kernel, compiler, QEMU, project revision, seed ...
+
+results.json is one object:
+  format    "dmirror-results", version  1
+  tier      the tier; verdict  "pass", "fail" or "error"; exit_code  0, 1, 3
+  summary   the line that was printed
+  reasons   why it is not green, sentences; notes  what is not a reason
+  counts    planned cases per status
+  boots     how often a kernel was booted
+  guest_seconds, seconds   in the guests, and in all
+  cases     objects: suite, name, param ("" for the case as a whole), status
+            ("pass", "fail", "skip", "crash", "hang", "missing"), reason,
+            log (lines, unless it passed), seconds (0 if not known)
+  splats    objects: line (in the console, from 1), title, suite, case,
+            functions (the first five of its trace)
+  versions  the lines of versions.txt as an object
+  folder    this folder
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+from . import cache, ktap, proc
+from .verdict import Verdict
+
+KEEP = 20       # run folders kept
+
+
+class RunDir:
+    """A new run folder.
+
+    Args:
+        tier: the tier's name.
+    """
+
+    def __init__(self, tier: str) -> None:
+        self._runs = cache.sub('runs')
+        stamp = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
+        base = f'{stamp}-{tier}-{os.getpid()}'
+        self.path = self._runs / base
+        number = 1
+        while self.path.exists():
+            number += 1
+            self.path = self._runs / f'{base}-{number}'
+        self.path.mkdir()
+        self._tier = tier
+        self._boots = 0
+        self._commands = len(proc.command_log())
+        self._point_latest()
+        self._prune()
+
+    def console(self) -> Path:
+        """Return the file for the console of the next boot."""
+        self._boots += 1
+        number = f'-{self._boots}' if self._boots > 1 else ''
+        return self.path / f'console{number}.log'
+
+    def keep(self, source: Path, name: str) -> None:
+        """Copy a file into the folder, if it exists."""
+        if source.exists():
+            shutil.copyfile(source, self.path / name)
+
+    def write_commands(self) -> None:
+        """Save the command lines that were run since the folder was made."""
+        lines = proc.command_log()[self._commands:]
+        (self.path / 'commands.txt').write_text(
+            ''.join(line + '\n' for line in lines))
+
+    def write_results(self, verdict: Verdict,
+                      versions: Dict[str, str]) -> Dict[str, Any]:
+        """Save the verdict.
+
+        Args:
+            verdict: what to save.
+            versions: the lines of versions.txt.
+
+        Returns:
+            What results.json holds.
+        """
+        (self.path / 'results.ktap').write_text(ktap.render(verdict.cases))
+        (self.path / 'versions.txt').write_text(
+            ''.join(f'{k}: {v}\n' for k, v in versions.items()))
+        data: Dict[str, Any] = {'format': 'dmirror-results', 'version': 1}
+        data.update(verdict.as_json())
+        data['versions'] = versions
+        data['folder'] = str(self.path)
+        (self.path / 'results.json').write_text(
+            json.dumps(data, indent=1) + '\n')
+        return data
+
+    def _point_latest(self) -> None:
+        """Make latest-<tier> point here."""
+        link = self._runs / f'latest-{self._tier}'
+        fresh = self._runs / f'.latest-{self._tier}-{os.getpid()}'
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(self.path.name)
+        fresh.replace(link)
+
+    def _prune(self) -> None:
+        """Remove all but the last KEEP folders, but never a latest one."""
+        linked = {p.resolve() for p in self._runs.glob('latest-*')}
+        folders: List[Path] = sorted(
+            (p for p in self._runs.iterdir()
+             if p.is_dir() and not p.is_symlink()), key=lambda p: p.name)
+        for old in folders[:-KEEP]:
+            if old.resolve() not in linked:
+                shutil.rmtree(old, ignore_errors=True)

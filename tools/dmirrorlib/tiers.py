@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The tiers: which kernel is built, what it runs on, what is expected of it.
+
+Data only. Paths beginning with drivers/dmirror are those of the graft, so
+they are relative to the kernel tree; the others are relative to the project.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Tuple
+
+from .errors import UsageError
+
+GRAFT = 'drivers/dmirror'
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A QEMU machine: what a kernel needs to boot and be heard there."""
+    qemu: str                   # the program
+    arch: str                   # make's ARCH, and kunit.py's
+    image: str                  # the kernel image, in the build directory
+    console: str                # kernel arguments that make it talk
+    kconfig: Tuple[str, ...]    # options the console depends on
+    args: Tuple[str, ...]       # more QEMU arguments
+
+
+X86_64 = Machine(
+    qemu='qemu-system-x86_64',
+    arch='x86_64',
+    image='arch/x86/boot/bzImage',
+    console='console=ttyS0',
+    kconfig=('CONFIG_SERIAL_8250=y', 'CONFIG_SERIAL_8250_CONSOLE=y'),
+    # qboot comes up faster than the default BIOS and prints nothing.
+    args=('-bios', 'qboot.rom'))
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One way to build and boot the suites."""
+    name: str
+    about: str
+    kunitconfigs: Tuple[str, ...]
+    machine: Optional[Machine] = None   # None is UML
+    memory: str = '1G'
+    cpus: int = 1
+    kernel_args: Tuple[str, ...] = ()
+    silence: float = 60.0       # seconds without a console byte: hung
+    limit: float = 600.0        # seconds for all boots together
+    needs: Tuple[str, ...] = ()     # for packages.ensure
+    hidden: bool = False        # only for the tests of the tools
+    skips_of: str = ''          # the tier whose expected skips it shares
+
+    @property
+    def arch(self) -> str:
+        """kunit.py's and make's name of the architecture."""
+        return self.machine.arch if self.machine else 'um'
+
+    @property
+    def image(self) -> str:
+        """The kernel image, relative to the build directory."""
+        return self.machine.image if self.machine else 'linux'
+
+    @property
+    def qemu_config(self) -> Optional[str]:
+        """The file for kunit.py's --qemu_config, in the tree, or None."""
+        if self.machine is None:
+            return None
+        return f'{GRAFT}/tools/qemu/{self.machine.arch}.py'
+
+    @property
+    def skips(self) -> str:
+        """The file of expected skips, relative to the project."""
+        return f'kunit/skips/{self.skips_of or self.name}.txt'
+
+
+_UM = f'{GRAFT}/.kunitconfig'
+_X86_64 = f'{GRAFT}/kunit/x86_64.kunitconfig'
+
+TIERS: Dict[str, Tier] = {t.name: t for t in (
+    Tier('um', 'User Mode Linux, seconds',
+         (_UM,), needs=('um',)),
+    Tier('x86_64', 'QEMU, with real page tables, device memory and 2 CPUs',
+         (_X86_64,), X86_64, memory='2048M', cpus=2,
+         limit=1200.0, needs=('x86_64',)),
+    Tier('debug', 'x86_64 under KASAN, lockdep and the mm checkers',
+         (_X86_64, f'{GRAFT}/kunit/debug.kunitconfig'), X86_64,
+         memory='2048M', cpus=2, silence=180.0, limit=2400.0,
+         needs=('x86_64',)),
+    Tier('um-broken', 'um plus cases that are broken on purpose',
+         (_UM, f'{GRAFT}/kunit/broken.kunitconfig'),
+         needs=('um',), hidden=True, skips_of='um'),
+)}
+
+DEFAULT = 'um'
+
+
+def names() -> List[str]:
+    """Return the names of the tiers that people may ask for."""
+    return [t.name for t in TIERS.values() if not t.hidden]
+
+
+def get(name: str) -> Tier:
+    """Return the tier called `name`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name in TIERS:
+        return TIERS[name]
+    near = difflib.get_close_matches(name, names(), 1)
+    hint = f' Did you mean "{near[0]}"?' if near else ''
+    raise UsageError(f'there is no tier "{name}"; choose from '
+                     f'{", ".join(names())}.{hint}')

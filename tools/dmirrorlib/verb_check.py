@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The verb `check`: static checks."""
+
+from __future__ import annotations
+
+import argparse
+from typing import List, Tuple
+
+from . import checks, packages, say, source
+from .errors import EXIT_FAIL, EXIT_PASS, UsageError
+
+HELP = ('Check the project\'s files: checkpatch, sparse and W=1, shellcheck, '
+        'Python types.')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.add_argument('checks', nargs='*', metavar='CHECK',
+                        help='only these: ' + ', '.join(checks.all_checks()))
+    parser.add_argument('--kdir', metavar='DIR',
+                        help='use this kernel tree (default: $KDIR, else a '
+                             'cached one)')
+    parser.add_argument('--kernel', default=source.DEFAULT_KERNEL,
+                        metavar='X.Y', help='which kernel to get if there is '
+                        f'no tree (default {source.DEFAULT_KERNEL})')
+
+
+def run_checks(tree: source.Tree, names: List[str]) -> Tuple[int, int]:
+    """Run checks and show what they said.
+
+    Args:
+        tree: the kernel tree, for its scripts and headers.
+        names: of the checks.
+
+    Returns:
+        How many passed and how many failed.
+    """
+    passed = failed = 0
+    for name in names:
+        outcome = checks.all_checks()[name](tree)
+        for line in outcome.complaints:
+            print(line, flush=True)
+        if outcome.complaints:
+            failed += 1
+            print(f'{name}: FAIL {len(outcome.complaints)} complaints',
+                  flush=True)
+        else:
+            passed += 1
+            print(f'{name}: PASS', flush=True)
+    return passed, failed
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Returns:
+        EXIT_PASS if no check complained, else EXIT_FAIL.
+    """
+    known = checks.all_checks()
+    for name in args.checks:
+        if name not in known:
+            raise UsageError(f'there is no check "{name}"; choose from '
+                             f'{", ".join(known)}.')
+    packages.ensure(['um', 'x86_64', 'checks'])
+    tree = source.find_tree(args.kdir, args.kernel)
+    _, failed = run_checks(tree, args.checks or list(known))
+    if failed:
+        say.note('Exceptions to checkpatch are listed in '
+                 'tools/dmirrorlib/checks.py with their reasons.')
+    return EXIT_FAIL if failed else EXIT_PASS

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+"""dmirror graft: make the project part of a kernel tree."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from pathlib import Path
+
+from . import graft, say, source
+from .errors import UsageError
+
+HELP = ('Make this project part of a kernel tree: a symbolic link '
+        'drivers/dmirror, one line in drivers/Kconfig and one in '
+        'drivers/Makefile. "dmirror ungraft" removes them.')
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument('kdir', metavar='KDIR', nargs='?',
+                        help='the top of the kernel tree (default: $KDIR)')
+    parser.add_argument('--repoint', action='store_true',
+                        help='take over a tree that is grafted to another '
+                             'clone of this project')
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    kdir = args.kdir or os.environ.get('KDIR')
+    if not kdir:
+        raise UsageError('which kernel tree? Say: dmirror graft KDIR')
+    tree = source.open_tree(Path(kdir))
+    changed = graft.graft(tree.path, PROJECT, args.repoint or tree.owned)
+    say.say(f'{tree.path} (Linux {tree.version}) '
+            f'{"is" if changed else "was already"} grafted to {PROJECT}')
+    say.say('Next:')
+    say.note(f'cd {shlex.quote(str(tree.path))}')
+    say.note('./tools/testing/kunit/kunit.py run '
+             f'--kunitconfig={graft.LINK}')
+    say.note('./tools/testing/kunit/kunit.py run --arch=x86_64 '
+             f'--kunitconfig={graft.LINK}/kunit/x86_64.kunitconfig '
+             f'--qemu_config={graft.LINK}/tools/qemu/x86_64.py')
+    return 0

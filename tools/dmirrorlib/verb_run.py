@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The verb `run`: build, boot, and give a verdict."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from typing import IO, Any, Dict, List, Optional
+
+from . import accel, packages, run, say, source, tiers, verdict
+from .errors import (EXIT_FAIL, EXIT_INFRA, EXIT_PASS, EXIT_USAGE, ToolError,
+                     UsageError)
+
+HELP = ('Build a kernel with the suites, boot it, show the results and give '
+        'a verdict that can be trusted.')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.add_argument(
+        'filter', nargs='?', default='',
+        help='only these: "suite" or "suite.case", with wildcards')
+    parser.add_argument(
+        '--tier', default=tiers.DEFAULT, metavar='T[,T...]',
+        help='; '.join(f'{n}: {tiers.TIERS[n].about}' for n in tiers.names())
+        + f' (default {tiers.DEFAULT})')
+    parser.add_argument(
+        '--kdir', metavar='DIR',
+        help='use this kernel tree (default: $KDIR, else a cached one)')
+    parser.add_argument(
+        '--kernel', default=source.DEFAULT_KERNEL, metavar='X.Y',
+        help='which kernel to get if there is no tree '
+             f'(default {source.DEFAULT_KERNEL})')
+    parser.add_argument('--graft', action='store_true',
+                        help='graft the project into the tree of --kdir')
+    parser.add_argument(
+        '--accel', choices=accel.CHOICES,
+        default=os.environ.get('DMIRROR_ACCEL') or 'auto',
+        help='for QEMU: auto measures whether KVM is usable '
+             '(default $DMIRROR_ACCEL or auto)')
+    parser.add_argument('--timeout', type=_positive, metavar='S',
+                        help='seconds for all boots of a tier')
+    parser.add_argument(
+        '--silence', type=_positive, metavar='S',
+        help='seconds without output after which a guest counts as hung')
+    parser.add_argument('--seed', type=int, metavar='N',
+                        help="seed of the suites' random numbers")
+    parser.add_argument('--jobs', type=int, default=0, metavar='N',
+                        help='jobs for make (default: one per processor)')
+    parser.add_argument('--repeat', type=int, default=1, metavar='N',
+                        help='run N times; all must be green')
+    parser.add_argument(
+        '--json', metavar='FILE',
+        help='write the results there as JSON; "-" is stdout, which then '
+             'has nothing else')
+    parser.add_argument('--list', action='store_true',
+                        help='only list the cases')
+    parser.add_argument('--kernel-arg', action='append', default=[],
+                        metavar='A', help='another kernel argument')
+    parser.add_argument('--kconfig-add', action='append', default=[],
+                        metavar='CONFIG_X=Y', help='another Kconfig option')
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e7:
+        raise argparse.ArgumentTypeError('it must be above 0')
+    return value
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb.
+
+    Returns:
+        EXIT_PASS if all tiers are green, EXIT_FAIL if a test spoke against
+        one, else EXIT_INFRA.
+    """
+    if args.repeat < 1 or args.jobs < 0:
+        raise UsageError('--repeat needs at least 1, --jobs at least 0.')
+    wanted = [tiers.get(name) for name in
+              dict.fromkeys(args.tier.split(',')) if name]
+    if not wanted:
+        raise UsageError('--tier needs a name: '
+                         f'{", ".join(tiers.names())}.')
+    # kill must end the guests too, so let it unwind like Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    out: IO[str] = sys.stderr if args.json == '-' else sys.stdout
+    packages.ensure(sorted({n for tier in wanted for n in tier.needs}))
+    tree = source.find_tree(args.kdir, args.kernel)
+    opts = run.Options(
+        glob=args.filter, accel=args.accel, timeout=args.timeout,
+        silence=args.silence, seed=args.seed, jobs=args.jobs,
+        kernel_args=args.kernel_arg, kconfig_add=args.kconfig_add,
+        graft=args.graft, live=out)
+    codes: List[int] = []
+    data: List[Dict[str, Any]] = []
+    for tier in wanted:
+        try:
+            with run.prepared(tier, tree, opts) as session:
+                if args.list:
+                    codes.append(_list(session, args.filter, out, data))
+                else:
+                    codes += _repeat(session, args.repeat, out, data)
+        except ToolError as err:
+            if err.code == EXIT_USAGE or (len(wanted) == 1
+                                          and not args.json):
+                raise
+            say.error(err.message, err.detail)
+            codes.append(err.code)
+            data.append({'tier': tier.name, 'verdict': 'error',
+                         'exit_code': err.code, 'reasons': [err.message]})
+    _write_json(args.json, data)
+    return next((c for c in (EXIT_FAIL, EXIT_INFRA) if c in codes),
+                EXIT_PASS)
+
+
+def _interrupt(*unused: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _list(session: run.Session, glob: str, out: IO[str],
+          data: List[Dict[str, Any]]) -> int:
+    """Print the planned cases of a tier."""
+    plan = verdict.check_filter(session.plan(), glob)
+    for suite, case in plan:
+        print(f'{suite}.{case}', file=out)
+    data.append({'tier': session.tier.name,
+                 'plan': [f'{s}.{c}' for s, c in plan]})
+    return EXIT_PASS
+
+
+def _repeat(session: run.Session, times: int, out: IO[str],
+            data: List[Dict[str, Any]]) -> List[int]:
+    """Run a tier a number of times; return the codes."""
+    codes: List[int] = []
+    for number in range(1, times + 1):
+        result = session.run()
+        codes.append(result.code)
+        data.append(result.data)
+        show(result, out)
+        if times > 1:
+            green = sum(c == EXIT_PASS for c in codes)
+            print(f'{session.tier.name}: {green} of {number} runs green'
+                  + (f', {times - number} to go' if number < times else ''),
+                  file=out, flush=True)
+    return codes
+
+
+def show(result: verdict.Verdict, out: IO[str]) -> None:
+    """Print why a verdict is what it is, and the line that sums it up."""
+    colour = say.use_colour(out)
+    for note in result.notes:
+        print(f'note: {note}', file=out)
+    for reason in result.reasons:
+        print(f'  {reason}', file=out)
+    if not result.green:
+        print(f'  The consoles and results are in {result.folder}.',
+              file=out)
+    line = result.summary()
+    if colour:
+        line = f'\033[{32 if result.green else 31}m{line}\033[0m'
+    print(line, file=out, flush=True)
+
+
+def _write_json(where: Optional[str], data: List[Dict[str, Any]]) -> None:
+    """Write the results of all runs: {"format", "version", "runs": [...]}."""
+    if not where:
+        return
+    text = json.dumps({'format': 'dmirror-runs', 'version': 1,
+                       'runs': data}, indent=1)
+    if where == '-':
+        print(text)
+        return
+    try:
+        with open(where, 'w', encoding='utf-8') as file:
+            file.write(text + '\n')
+    except OSError as err:
+        raise UsageError(f'the results cannot be written to {where} '
+                         f'({err.strerror}); name another file.') from err

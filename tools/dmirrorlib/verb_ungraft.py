@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0
+"""dmirror ungraft: take the project out of a kernel tree."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from . import graft, say
+from .errors import UsageError
+
+HELP = ('Take this project out of a kernel tree: what "dmirror graft" put '
+        'there goes, and nothing else changes.')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument('kdir', metavar='KDIR', nargs='?',
+                        help='the top of the kernel tree (default: $KDIR)')
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    kdir = args.kdir or os.environ.get('KDIR')
+    if not kdir:
+        raise UsageError('which kernel tree? Say: dmirror ungraft KDIR')
+    tree = Path(os.path.abspath(os.path.expanduser(kdir)))
+    changed = graft.ungraft(tree)
+    say.say(f'the graft is gone from {tree}; nothing else was touched'
+            if changed else f'{tree} has no graft; nothing was changed')
+    return 0

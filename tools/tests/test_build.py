@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Building through a fake kunit.py: progress, errors, Ctrl-C; the tiers; and
+the qemu_config file against the tree's real kunit.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from dmirrorlib import build, guest, proc, tiers
+from dmirrorlib.errors import ToolError, UsageError
+
+from . import consoles, support
+
+KUNIT = '''
+import os, sys, time
+build = [a.split('=', 1)[1] for a in sys.argv if '--build_dir' in a][0]
+print('Building with:')
+print('$ make all compile_commands.json scripts_gdb ARCH=um')
+what = os.environ['WHAT']
+for i in range(3):
+    os.makedirs(f'{build}/mm', exist_ok=True)
+    open(f'{build}/mm/new{i}.o', 'w').close()
+if what == 'compiler':
+    print('ERROR:root:../mm/hmm.c: In function f:', file=sys.stderr)
+    print('../mm/hmm.c:7:9: error: no such thing', file=sys.stderr)
+    print('    7 |  f();', file=sys.stderr)
+    sys.exit(1)
+if what == 'missing':
+    print('ERROR:root:Not all Kconfig options selected\\n'
+          'Missing: CONFIG_A=y, CONFIG_B=m\\nNote: many', file=sys.stderr)
+    sys.exit(1)
+if what == 'dirty':
+    print('*** The source tree is not clean, please run make mrproper')
+    sys.exit(1)
+if what == 'slow':
+    open(f'{build}/pid', 'w').write(str(os.getpid()))
+    os.rename(f'{build}/pid', f'{build}/started')
+    if os.fork() == 0:
+        time.sleep(60)
+    time.sleep(60)
+if what == 'warning':
+    print('../mm/hmm.c:8:1: warning: odd\\n')
+print('[12:00:00] Elapsed time: 1.000s')
+open(f'{build}/linux', 'w').close()
+'''
+
+
+class Build(support.TempCase):
+    """Builds by a kunit.py that is none."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tree = support.make_tree(self.tmp / 'tree')
+        (self.tree / 'tools/testing/kunit/kunit.py').write_text(KUNIT)
+        self.build = self.tmp / 'build'
+        self.build.mkdir()
+
+    def make(self, what: str) -> float:
+        """Build, with this outcome."""
+        os.environ['WHAT'] = what
+        return build.build_kernel(self.tree, self.build, tiers.get('um'), 2)
+
+    def test_good(self) -> None:
+        self.make('good')
+        self.assertEqual((self.build / build.TOTAL_FILE).read_text(), '3\n')
+        self.assertIn('kunit.py build', proc.command_log()[-1])
+        self.assertFalse((self.tree / 'tools/testing/kunit/__pycache__')
+                         .exists())
+
+    def test_warning_is_shown(self) -> None:
+        self.make('warning')
+        self.assertEqual(self.said, ['warning: ../mm/hmm.c:8:1: warning: odd'])
+
+    def test_compiler_error(self) -> None:
+        with self.assertRaises(ToolError) as caught:
+            self.make('compiler')
+        self.assertEqual(caught.exception.code, 3)
+        self.assertTrue(caught.exception.detail.startswith(
+            '../mm/hmm.c:7:9: error: no such thing\n    7 |'))
+        self.assertIn('build.log', caught.exception.message)
+
+    def test_an_old_kernel_does_not_hide_it(self) -> None:
+        self.make('good')
+        self.assertTrue((self.build / 'linux').exists())
+        with self.fails('does not build'):
+            self.make('compiler')
+
+    def test_missing_options(self) -> None:
+        with self.fails('CONFIG_A=y, CONFIG_B=m', 'depends'):
+            self.make('missing')
+
+    def test_dirty_tree(self) -> None:
+        with self.fails('make mrproper'):
+            self.make('dirty')
+
+    def test_interrupt_kills_all(self) -> None:
+        os.environ['WHAT'] = 'slow'
+        tool = self.python(
+            'from pathlib import Path\nfrom dmirrorlib import build, tiers\n'
+            f'build.build_kernel(Path({str(self.tree)!r}), '
+            f'Path({str(self.build)!r}), tiers.get("um"), 1)')
+        self.wait_for(self.build / 'started')
+        pid = int((self.build / 'started').read_text())
+        tool.send_signal(2)
+        tool.wait(10)
+        end = time.monotonic() + 5
+        while guest.session_members(pid) and time.monotonic() < end:
+            time.sleep(0.02)
+        self.assertEqual(guest.session_members(pid), [])
+
+    def test_count(self) -> None:
+        (self.build / 'mm').mkdir()
+        (self.build / 'source.tree').mkdir()
+        for name in ('mm/a.o', 'mm/b.o', 'c.o', 'mm/a.c'):
+            (self.build / name).touch()
+        old = time.time() - 100
+        os.utime(self.build / 'c.o', (old, old))
+        objects = build.count_objects(self.build, old + 50)
+        self.assertEqual((objects.total, objects.fresh), (3, 2))
+        self.assertIn(objects.newest, ('mm/a.o', 'mm/b.o'))
+
+    def test_heartbeat(self) -> None:
+        with mock.patch.object(build, 'HEARTBEAT', 0.0):
+            progress = build.Progress(self.build, 10, time.time() - 1)
+            (self.build / 'a.o').touch()
+            progress.tick()
+        self.assertEqual(len(self.said), 1)
+        self.assertIn('1/10 objects', self.said[0])
+        self.assertIn('a.o', self.said[0])
+        progress.tick()     # too early for another
+        self.assertEqual(len(self.said), 1)
+
+    def test_command(self) -> None:
+        self.program('ccache', '')
+        argv = build.command(self.tree, self.build, tiers.get('debug'), 3,
+                             ['CONFIG_X=y'])
+        for word in ('--kunitconfig=drivers/dmirror/kunit/debug.kunitconfig',
+                     '--kconfig_add=CONFIG_X=y', '--jobs=3',
+                     '--make_options=CC=ccache gcc',
+                     f'--qemu_config={self.tree}/drivers/dmirror/tools/qemu/'
+                     'x86_64.py'):
+            self.assertIn(word, argv)
+
+
+class Tiers(unittest.TestCase):
+    """The table of tiers."""
+
+    def test_names(self) -> None:
+        self.assertEqual(tiers.names(), ['um', 'x86_64', 'debug'])
+        self.assertEqual(tiers.get('um-broken').skips, 'kunit/skips/um.txt')
+        with self.assertRaises(UsageError) as caught:
+            tiers.get('x86-64')
+        self.assertIn('Did you mean "x86_64"', caught.exception.message)
+
+    def test_files_exist(self) -> None:
+        project = support.TOOLS.parent
+        for tier in tiers.TIERS.values():
+            for path in tier.kunitconfigs + ((tier.qemu_config,)
+                                             if tier.qemu_config else ()):
+                inside = Path(path).relative_to(tiers.GRAFT)
+                self.assertTrue((project / inside).exists(), path)
+
+
+ASK = '''
+import subprocess, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+import kunit_kernel
+_, ops = kunit_kernel._get_qemu_ops(sys.argv[2], sys.argv[3:], None)
+subprocess.Popen = lambda argv, **_: print('\\n'.join(argv))
+ops.start([], '/build')
+'''
+CONFIG = support.TOOLS / 'qemu' / 'x86_64.py'
+
+
+@consoles.needs_tree
+class QemuConfig(support.TempCase):
+    """The qemu_config file and the tree's real kunit.py."""
+
+    def ask(self, *args: str, kunit: Path = Path(),
+            **env: str) -> 'subprocess.CompletedProcess[str]':
+        """Return the QEMU command that kunit.py would run, word by line."""
+        assert consoles.TREE is not None
+        folder = kunit if kunit != Path() else (consoles.TREE
+                                                / 'tools/testing/kunit')
+        # As in a grafted tree, where it is reached through a link.
+        link = self.tmp / 'graft'
+        if not link.exists():
+            link.symlink_to(support.TOOLS.parent)
+        return subprocess.run(
+            [sys.executable, '-c', ASK, str(folder),
+             str(link / 'tools/qemu/x86_64.py'), *args],
+            env=dict(os.environ, **env), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, check=False)
+
+    def accels(self, done: 'subprocess.CompletedProcess[str]') -> 'list[str]':
+        """Return the accelerators in the command."""
+        self.assertEqual(done.returncode, 0, done.stderr)
+        words = done.stdout.split('\n')
+        return [b for a, b in zip(words, words[1:]) if a == '-accel']
+
+    def test_one_accelerator(self) -> None:
+        done = self.ask('-smp', '2', DMIRROR_ACCEL='tcg')
+        self.assertEqual(self.accels(done), ['tcg'])
+        words = done.stdout.split()
+        for word in ('-smp', '-bios', '/build/arch/x86/boot/bzImage'):
+            self.assertIn(word, words)
+        self.assertIn('console=ttyS0', done.stdout)
+
+    def test_users_own(self) -> None:
+        self.assertEqual(self.accels(self.ask('-accel', 'kvm')), ['kvm'])
+
+    def test_bad_choice(self) -> None:
+        done = self.ask(DMIRROR_ACCEL='fast')
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn('"fast" is no accelerator', done.stderr)
+
+    def test_another_kunit_is_found_out(self) -> None:
+        assert consoles.TREE is not None
+        folder = self.tmp / 'kunit'
+        folder.mkdir()
+        for path in (consoles.TREE / 'tools/testing/kunit').glob('*.py'):
+            text = path.read_text()
+            if path.name == 'kunit_kernel.py':
+                self.assertIn('+ self._extra_qemu_params', text)
+                text = text.replace('self._serial] + self._extra_qemu_params',
+                                    'self._serial, *self._extra_qemu_params]')
+            (folder / path.name).write_text(text)
+        done = self.ask(kunit=folder, DMIRROR_ACCEL='tcg')
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn('tools/dmirror run', done.stderr)
+
+
+if __name__ == '__main__':
+    unittest.main()

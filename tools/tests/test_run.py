@@ -1,0 +1,447 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The engine with a fake kernel: reboots, merged results, run folders."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import time
+import unittest
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+from unittest import mock
+
+from dmirrorlib import (accel, cache, cli, graft, guest, ktap, run, rundir,
+                        source, tiers, verb_run, verdict)
+from dmirrorlib.errors import (EXIT_FAIL, EXIT_INFRA, EXIT_PASS, EXIT_USAGE,
+                               ToolError, UsageError)
+
+from . import consoles, support
+
+ALL = ['dmirror_pt.walk', 'dmirror_pt.clear_range', 'dmirror_pt.orders',
+       'dmirror_mirror.read', 'dmirror_mirror.huge', 'dmirror_mirror.write',
+       'dmirror_plan.sort']
+
+
+class EngineCase(support.TempCase):
+    """A case with a fake kernel, built as it were, and a project."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.project = self.tmp / 'project'
+        (self.project / 'kunit' / 'skips').mkdir(parents=True)
+        self.live = io.StringIO()
+        self.tree = source.Tree(consoles.TREE or self.tmp, '7.3.4', False)
+        self.build = self.tmp / 'build'
+        consoles.fake_kernel(self.build)
+        (self.build / '.config').write_text('CONFIG_KUNIT=y\n')
+        patch = mock.patch.object(run, 'PROJECT', self.project)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def skips(self, text: str) -> None:
+        """Write the list of expected skips."""
+        (self.project / 'kunit/skips/um.txt').write_text(text)
+
+    def session(self, fake: str = '', **options: Any) -> run.Session:
+        """Return a session with the fake kernel."""
+        os.environ['FAKE'] = fake
+        options.setdefault('silence', 1.0)
+        opts = run.Options(live=self.live, **options)
+        made = run.Session(tiers.get('um'), self.tree, opts, self.build)
+        made._parser = consoles.parser()
+        return made
+
+    def judged(self, fake: str = '', **options: Any) -> verdict.Verdict:
+        """Run the fake kernel."""
+        return self.session(fake, **options).run()
+
+    def statuses(self, result: verdict.Verdict) -> Dict[str, str]:
+        """Return the status per case."""
+        return {c.key: c.status for c in result.cases if not c.param}
+
+
+@consoles.needs_tree
+class Engine(EngineCase):
+    """Runs."""
+
+    def test_green(self) -> None:
+        result = self.judged()
+        self.assertEqual((result.reasons, result.code), ([], EXIT_PASS))
+        self.assertEqual(list(self.statuses(result)), ALL)
+        self.assertIn('[PASSED] clear_range', self.live.getvalue())
+        self.assertEqual(result.boots, 1)
+
+    def test_hang_is_named_and_the_rest_runs(self) -> None:
+        result = self.judged('dmirror_pt.clear_range=hang')
+        expected = dict.fromkeys(ALL, 'pass')
+        expected['dmirror_pt.clear_range'] = 'hang'
+        self.assertEqual(self.statuses(result), expected)
+        self.assertEqual(result.code, EXIT_FAIL)
+        # The first, the rest of the suite case by case, the other suites.
+        self.assertEqual(result.boots, 4)
+        self.assertIn('dmirror_pt.clear_range hung', result.reasons[0])
+        self.assertEqual(len(result.reasons), 1, result.reasons)
+
+    def test_panic_in_a_parameter(self) -> None:
+        result = self.judged('dmirror_pt.orders=panic')
+        self.assertEqual(self.statuses(result)['dmirror_pt.orders'], 'crash')
+        self.assertEqual(result.counts['missing'], 0)
+        self.assertEqual(result.counts['pass'], 6)
+
+    def test_two_die(self) -> None:
+        result = self.judged('dmirror_pt.walk=panic dmirror_pt.orders=hang '
+                             'dmirror_mirror.huge=exit')
+        wrong = {k: v for k, v in self.statuses(result).items()
+                 if v != 'pass'}
+        self.assertEqual(wrong, {'dmirror_pt.walk': 'crash',
+                                 'dmirror_pt.orders': 'hang',
+                                 'dmirror_mirror.huge': 'crash'})
+
+    def test_hang_at_shutdown(self) -> None:
+        with mock.patch.object(run, 'SHUTDOWN', 0.5):
+            began = time.monotonic()
+            result = self.judged('shutdown=hang', silence=30.0)
+        self.assertLess(time.monotonic() - began, 8.0)
+        self.assertEqual(result.boots, 1)
+        self.assertIn('hung at shutdown', result.reasons[0])
+        self.assertEqual(result.counts['pass'], 7)
+
+    def test_other_ends(self) -> None:
+        self.assertIn('code 3', ' '.join(self.judged(
+            'shutdown=exit3').reasons))
+        self.assertIn('Kernel panic', ' '.join(self.judged(
+            'shutdown=panic').reasons))
+        self.assertIn('WARNING: fake.c:1', ' '.join(self.judged(
+            'dmirror_mirror.read=warn').reasons))
+        self.assertIn('dmirror_pt.walk failed (EXPECTATION FAILED at '
+                      'fake.c:2)', ' '.join(self.judged(
+                          'dmirror_pt.walk=fail').reasons))
+
+    def test_expected_skips(self) -> None:
+        self.skips('dmirror_mirror.huge  fake reason\n')
+        self.assertTrue(self.judged('dmirror_mirror.huge=skip').green)
+        self.assertIn('huge runs now', ' '.join(self.judged().reasons))
+        self.assertIn('read was skipped', ' '.join(self.judged(
+            'dmirror_mirror.huge=skip dmirror_mirror.read=skip').reasons))
+
+    def test_filter(self) -> None:
+        self.skips('dmirror_mirror.huge  fake reason\n')
+        result = self.judged(glob='dmirror_pt.*r*')
+        self.assertEqual(list(self.statuses(result)), ALL[1:3])
+        self.assertTrue(result.green, result.reasons)
+        result = self.judged('dmirror_pt.clear_range=hang', glob='*.*r*')
+        self.assertEqual(list(self.statuses(result)),
+                         [ALL[i] for i in (1, 2, 3, 5, 6)])
+        self.assertEqual(result.counts['pass'], 4)
+        with self.assertRaises(UsageError):
+            self.judged(glob='nothing')
+
+    def test_limit_for_all_boots(self) -> None:
+        result = self.judged('dmirror_pt.walk=chatty', timeout=1.0)
+        statuses = self.statuses(result)
+        self.assertEqual(statuses['dmirror_pt.walk'], 'hang')
+        self.assertEqual(statuses['dmirror_plan.sort'], 'missing')
+        self.assertIn('limit of 1 s', ' '.join(result.reasons))
+
+    def test_deaths_are_bounded(self) -> None:
+        with mock.patch.object(run, 'MAX_DEAD', 2):
+            result = self.judged(' '.join(f'{c}=panic' for c in ALL))
+        self.assertEqual((result.counts['crash'], result.boots), (2, 2))
+        self.assertIn('2 guests had died', ' '.join(result.reasons))
+
+    def test_kernel_that_does_not_boot(self) -> None:
+        for fake, words in (('boot=panic', 'code 1'),
+                            ('boot=silent', 'printed nothing'),
+                            ('boot=zero', 'no KUnit cases')):
+            with self.assertRaises(ToolError) as caught:
+                self.judged(fake)
+            self.assertIn(words, caught.exception.message)
+            self.assertEqual(caught.exception.code, EXIT_INFRA)
+
+    def test_plan_is_asked_once_per_kernel(self) -> None:
+        made = self.session()
+        plan = made.plan()
+        self.assertEqual([f'{s}.{c}' for s, c in plan], ALL)
+        with mock.patch.object(run, 'Guest', side_effect=AssertionError):
+            self.assertEqual(made.plan(), plan)
+        with (self.build / 'linux').open('a') as kernel:
+            kernel.write('# another kernel\n')
+        with mock.patch.object(run, 'Guest', side_effect=KeyError), \
+                self.assertRaises(KeyError):
+            made.plan()
+
+    def test_kernel_dies_before_kunit_although_it_listed(self) -> None:
+        made = self.session()
+        made.plan()
+        os.environ['FAKE'] = 'boot=panic'
+        result = made.run()
+        self.assertEqual((result.code, result.boots), (EXIT_INFRA, 1))
+        self.assertIn('um: ERROR', result.summary())
+
+    def test_run_folder(self) -> None:
+        result = self.judged('dmirror_pt.clear_range=panic', seed=7)
+        folder = Path(result.folder)
+        latest = folder.parent / 'latest-um'
+        self.assertEqual(latest.resolve(), folder.resolve())
+        self.assertEqual((folder / 'config').read_text(), 'CONFIG_KUNIT=y\n')
+        self.assertIn('Kernel panic', (folder / 'console.log').read_text())
+        self.assertTrue((folder / 'console-2.log').exists())
+        commands = (folder / 'commands.txt').read_text()
+        self.assertIn('kunit.filter_glob=dmirror_pt.orders', commands)
+        self.assertIn('dmirror_kunit.seed=7', commands)
+        self.assertIn('seed: 7', (folder / 'versions.txt').read_text())
+        data = json.loads((folder / 'results.json').read_text())
+        self.assertEqual(data, json.loads(json.dumps(result.data)))
+        self.assertEqual((data['format'], data['verdict'],
+                          data['exit_code']), ('dmirror-results', 'fail', 1))
+        self.assertEqual(data['counts']['crash'], 1)
+        self.assertIn('orders', [c['name'] for c in data['cases']])
+        # The merged KTAP says the same to the tree's own parser.
+        text = (folder / 'results.ktap').read_text()
+        report = consoles.parser().parse(iter(text.splitlines()), None)
+        self.assertEqual(report.errors, [])
+        self.assertEqual((report.root.counts.passed,
+                          report.root.counts.failed), (6, 1))
+
+    def test_repeat_builds_once_and_counts(self) -> None:
+        out = io.StringIO()
+        made = self.session()
+        codes = verb_run._repeat(made, 3, out, [])
+        self.assertEqual(codes, [EXIT_PASS] * 3)
+        self.assertIn('um: 3 of 3 runs green', out.getvalue())
+        os.environ['FAKE'] = 'dmirror_pt.walk=fail'
+        self.assertEqual(verb_run._repeat(made, 2, out, []), [EXIT_FAIL] * 2)
+        self.assertIn('um: 0 of 2 runs green', out.getvalue())
+
+    def test_interrupt_leaves_nothing(self) -> None:
+        started: List[guest.Guest] = []
+
+        class Watched(guest.Guest):
+            """Remembers itself, then Ctrl-C comes."""
+
+            def hurry(self, silence: float) -> None:
+                started.append(self)
+                raise KeyboardInterrupt
+
+        made = self.session()
+        made.plan()
+        os.environ['FAKE'] = 'shutdown=hang'
+        with mock.patch.object(run, 'Guest', Watched), \
+                self.assertRaises(KeyboardInterrupt):
+            made.run()
+        self.assertEqual(guest.session_members(started[0]._proc.pid), [])
+
+
+class Parts(EngineCase):
+    """What needs no kernel tree."""
+
+    def test_timeout_of_a_case_comes_before_the_watchdog(self) -> None:
+        for name in tiers.names():
+            tier = tiers.get(name)
+            args = run.kernel_arguments(tier, run.Options())
+            base = int(args[1].split('=')[1])
+            self.assertEqual(args[1], f'kunit.timeout={base}')
+            self.assertLess(3 * base, tier.silence)     # a slow case too
+
+    def test_what_remains(self) -> None:
+        boot = verdict.Boot(
+            [('a', 'x'), ('a', 'y'), ('a', 'z'), ('b', 'x'), ('c', 'x')],
+            [ktap.Case('a', 'x', '', 'pass'),
+             ktap.Case('a', 'y', '', 'hang')], [], {}, [], [],
+            guest.End('silent', None, 1.0, 1.0), True, False, False)
+        self.assertEqual(run.remaining(boot, ''), [
+            ('a.z', [('a', 'z')]), ('b', [('b', 'x')]), ('c', [('c', 'x')])])
+        self.assertEqual(run.remaining(boot, '*.[xyz]')[1],
+                         ('b.[xyz]', [('b', 'x')]))
+
+    def test_graft_of_a_users_tree_needs_consent(self) -> None:
+        tree = source.Tree(support.make_tree(self.tmp / 'tree'), '7.3.4',
+                           False)
+        with self.fails('is not grafted', '--graft',
+                        f'graft {tree.path}'):
+            run.ensure_graft(tree, False)
+        owned = source.Tree(tree.path, '7.3.4', True)
+        with mock.patch.object(graft, 'graft') as done:
+            run.ensure_graft(tree, True)
+            run.ensure_graft(owned, False)
+        self.assertEqual(done.call_count, 2)
+        other = self.tmp / 'other'
+        with mock.patch.object(graft, 'grafted_to', return_value=other), \
+                self.fails('another copy', str(other)):
+            run.ensure_graft(tree, False)
+        with mock.patch.object(graft, 'grafted_to',
+                               return_value=self.project), \
+                mock.patch.object(graft, 'graft') as done:
+            run.ensure_graft(tree, False)
+        done.assert_not_called()
+
+    def test_build_directories(self) -> None:
+        tier, tree = tiers.get('um'), self.tree
+        mine = run.build_dir(tier, tree)
+        self.assertTrue(mine.name.startswith('7.3.4-um-'))
+        self.assertEqual(run.build_dir(tier, tree), mine)
+        with mock.patch.object(run, 'PROJECT', self.tmp / 'elsewhere'):
+            self.assertNotEqual(run.build_dir(tier, tree), mine)
+        for folder, owner in ((mine, self.project),
+                              (mine.with_name('old'), self.tmp / 'gone')):
+            folder.mkdir(parents=True)
+            (folder / run.OWNER_FILE).write_text(f'{owner}\n')
+        mine.with_name('unknown').mkdir()
+        run.forget_orphans()
+        self.assertEqual(sorted(p.name for p in mine.parent.iterdir()),
+                         sorted([mine.name, 'unknown']))
+
+
+class Verb(EngineCase):
+    """The command line."""
+
+    def call(self, *words: str, fake: str = '',
+             builds: Optional[Exception] = None) -> 'tuple[int, str]':
+        """Run the verb with the fake kernel; return its code and stdout."""
+        os.environ['FAKE'] = fake
+        out = io.StringIO()
+
+        def build(session: run.Session) -> None:
+            if builds:
+                raise builds
+            session._parser = consoles.parser()
+
+        with mock.patch('sys.stdout', out), \
+                mock.patch('sys.stderr', io.StringIO()), \
+                mock.patch.object(source, 'find_tree',
+                                  return_value=self.tree), \
+                mock.patch('dmirrorlib.packages.ensure'), \
+                mock.patch.object(run, 'build_dir',
+                                  return_value=self.build), \
+                mock.patch.object(run.Session, 'build', build):
+            code = cli.main(['run', *words])
+        return code, out.getvalue()
+
+    def setUp(self) -> None:
+        super().setUp()
+        parts = mock.patch.object(cli, 'VERBS', {'run': 'verb_run'})
+        parts.start()
+        self.addCleanup(parts.stop)
+        before = signal.getsignal(signal.SIGTERM)
+        self.addCleanup(signal.signal, signal.SIGTERM, before)
+
+    @consoles.needs_tree
+    def test_green_and_red(self) -> None:
+        code, out = self.call()
+        self.assertEqual(code, EXIT_PASS)
+        self.assertIn('um: PASS 7 passed', out.splitlines()[-1])
+        code, out = self.call(fake='dmirror_pt.walk=fail')
+        self.assertEqual(code, EXIT_FAIL)
+        self.assertIn('um: FAIL 6 passed, 1 failed', out.splitlines()[-1])
+        self.assertIn('dmirror_pt.walk failed', out)
+
+    @consoles.needs_tree
+    def test_json_alone_on_stdout(self) -> None:
+        code, out = self.call('--json', '-', fake='dmirror_pt.walk=fail')
+        data = json.loads(out)
+        self.assertEqual((code, data['runs'][0]['verdict']), (1, 'fail'))
+        path = self.tmp / 'out.json'
+        self.assertEqual(self.call('--json', str(path))[0], EXIT_PASS)
+        self.assertEqual(json.loads(path.read_text())['runs'][0]['verdict'],
+                         'pass')
+
+    @consoles.needs_tree
+    def test_list(self) -> None:
+        code, out = self.call('--list', 'dmirror_pt')
+        self.assertEqual((code, out.split()), (EXIT_PASS, ALL[:3]))
+
+    @consoles.needs_tree
+    def test_usage(self) -> None:
+        self.assertEqual(self.call('nothing')[0], EXIT_USAGE)
+        self.assertEqual(self.call('--tier', 'umm')[0], EXIT_USAGE)
+        self.assertEqual(self.call('--repeat', '0')[0], EXIT_USAGE)
+
+    @consoles.needs_tree
+    def test_broken_build_is_no_verdict(self) -> None:
+        broken = ToolError('it does not build')
+        self.assertEqual(self.call(builds=broken)[0], EXIT_INFRA)
+        self.assertEqual(self.call('--bisect', builds=broken)[0], 125)
+        code, out = self.call('--json', '-', builds=broken)
+        self.assertEqual((code, json.loads(out)['runs'][0]['verdict']),
+                         (EXIT_INFRA, 'error'))
+
+
+class RunFolders(EngineCase):
+    """Only the last ones are kept."""
+
+    def test_prune(self) -> None:
+        runs = cache.sub('runs')
+        for i in range(25):
+            (runs / f'20200101T0000{i:02}Z-um-1').mkdir()
+        (runs / 'latest-x86_64').symlink_to('20200101T000000Z-um-1')
+        folder = rundir.RunDir('um')
+        kept = sorted(p.name for p in runs.iterdir() if not p.is_symlink())
+        self.assertEqual(len(kept), 21)
+        self.assertEqual(kept[0], '20200101T000000Z-um-1')   # latest-x86_64
+        self.assertEqual(kept[-1], folder.path.name)
+        self.assertNotEqual(rundir.RunDir('um').path, folder.path)
+
+
+class Accelerator(support.TempCase):
+    """The choice, and what the measurement says."""
+
+    def test_options(self) -> None:
+        self.assertEqual(accel.choose('tcg').accel, 'tcg')
+        with mock.patch.object(accel, 'DEVICE', str(self.tmp / 'kvm')), \
+                self.fails('--accel tcg'):
+            accel.choose('kvm')
+
+    def test_results(self) -> None:
+        for said, chosen, words in (
+                ('ratio 1.2', 'kvm', '1.2 times'),
+                ('ratio 19', 'kvm', ''), ('ratio 21', 'tcg', '21 times'),
+                ('ratio 923.4', 'tcg', '920 times too slow'),
+                ('limit 5000', 'tcg', 'more than 5000 times'),
+                ('Permission denied', 'tcg', 'Permission denied'),
+                ('ratio', 'tcg', 'does not work')):
+            result = accel._judge(said)
+            self.assertEqual(result.accel, chosen, said)
+            self.assertIn(words, result.reason)
+
+    def test_no_device(self) -> None:
+        with mock.patch.object(accel, 'DEVICE', str(self.tmp / 'kvm')):
+            self.assertEqual(accel.probe().accel, 'tcg')
+
+    def test_measured_once_per_boot(self) -> None:
+        fake = accel.AccelVerdict('kvm', 'because')
+        with mock.patch.object(accel, 'probe', return_value=fake) as probe:
+            self.assertEqual(accel.choose('auto'), fake)
+            self.assertEqual(accel.choose('auto'), fake)
+            self.assertEqual(probe.call_count, 1)
+            with mock.patch.object(accel, '_state_key', return_value='b'):
+                accel.choose('auto')
+            self.assertEqual(probe.call_count, 2)
+            (cache.sub('state') / 'accel.json').write_text('{broken')
+            accel.choose('auto')
+            self.assertEqual(probe.call_count, 3)
+
+    def test_a_stuck_probe_does_not_hang_the_caller(self) -> None:
+        slow = mock.patch.object(accel, 'TIME_LIMIT', 0.3)
+        stub = self.tmp / 'python'
+        stub.write_text('#!/bin/sh\necho "limit 77"\nexec sleep 60\n')
+        stub.chmod(0o755)
+        began = time.monotonic()
+        with slow, mock.patch('sys.executable', str(stub)):
+            self.assertEqual(accel._measure_in_child(), 'limit 77')
+        self.assertLess(time.monotonic() - began, 2.0)
+
+    @unittest.skipUnless(os.access('/dev/kvm', os.R_OK | os.W_OK),
+                         'no /dev/kvm here that may be opened')
+    def test_real_probe_is_quick_and_has_a_reason(self) -> None:
+        began = time.monotonic()
+        result = accel.probe()
+        self.assertLess(time.monotonic() - began, 3.0)
+        self.assertIn(result.accel, ('kvm', 'tcg'))
+        self.assertIn('KVM', result.reason)
+
+
+if __name__ == '__main__':
+    unittest.main()
