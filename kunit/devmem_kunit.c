@@ -267,6 +267,30 @@ static void every_page_has_storage_of_its_own(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats.frees, stats.allocs);
 }
 
+/* The storage goes with its page: another holder is the last one then. */
+static void storage_is_freed_with_its_page(struct kunit *test)
+{
+	static const unsigned int orders[] = { 0, ORDER };
+	struct dmirror_fake *fake = dmirror_fake_get(test, ORDER, CHUNK, 1);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		struct page *page;
+		struct folio *backing;
+		int refs;
+
+		take(test, fake, &page, 1, orders[i]);
+		backing = page_folio(dmirror_devmem_backing(page));
+		folio_get(backing);
+		dmirror_devmem_free(page, orders[i]);
+		refs = folio_ref_count(backing);
+		folio_put(backing);
+		KUNIT_EXPECT_EQ_MSG(test, refs, 1,
+				    "references to storage of order %u",
+				    orders[i]);
+	}
+}
+
 static void large_is_cut_into_small(struct kunit *test)
 {
 	struct dmirror_fake *fake = dmirror_fake_get(test, ORDER, CHUNK, 1);
@@ -638,6 +662,7 @@ static struct kunit_case devmem_cases[] = {
 	KUNIT_CASE_PARAM(every_page_once, shape_gen_params),
 	KUNIT_CASE_PARAM(large_folios_are_aligned, shape_gen_params),
 	KUNIT_CASE(every_page_has_storage_of_its_own),
+	KUNIT_CASE(storage_is_freed_with_its_page),
 	KUNIT_CASE(large_is_cut_into_small),
 	KUNIT_CASE(small_become_large_again),
 	KUNIT_CASE(one_page_out_blocks_its_span_only),

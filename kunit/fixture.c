@@ -33,6 +33,25 @@ static unsigned long taint_mask(void)
 	return mask;
 }
 
+#define ERRNO_NAME(err) [err] = "-" #err
+
+const char *dmirror_errno(int err)
+{
+	static const char * const names[] = {
+		[0] = "0",
+		ERRNO_NAME(EPERM), ERRNO_NAME(ENOENT), ERRNO_NAME(ESRCH),
+		ERRNO_NAME(EINTR), ERRNO_NAME(EIO), ERRNO_NAME(EAGAIN),
+		ERRNO_NAME(ENOMEM), ERRNO_NAME(EFAULT), ERRNO_NAME(EBUSY),
+		ERRNO_NAME(ENODEV), ERRNO_NAME(EINVAL), ERRNO_NAME(ENOSPC),
+		ERRNO_NAME(ERANGE), ERRNO_NAME(ENODATA), ERRNO_NAME(EOPNOTSUPP),
+	};
+
+	if (err > 0 || -err >= ARRAY_SIZE(names) || !names[-err])
+		return "?";
+
+	return names[-err];
+}
+
 int dmirror_suite_init(struct kunit_suite *suite)
 {
 	if (!seed)

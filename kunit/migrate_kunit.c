@@ -40,7 +40,7 @@ static struct bench bench_get(struct kunit *test)
 {
 	struct bench bench;
 
-	bench.devmem = dmirror_private_get(test, PRIVATE_CHUNK, 1);
+	bench.devmem = dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	bench.mirror = dmirror_mirror_get(test, bench.devmem);
 	bench.addr = dmirror_user_map(test, NR, RW);
 	dmirror_user_fill(test, bench.addr, NR, 1);
@@ -393,7 +393,7 @@ static void devices_do_not_touch_each_other(struct kunit *test)
 	struct bench other = { .addr = bench.addr };
 	unsigned long moved = 9;
 
-	other.devmem = dmirror_private_get(test, PRIVATE_CHUNK, 1);
+	other.devmem = dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	other.mirror = dmirror_mirror_get(test, other.devmem);
 	to_device(test, &bench, bench.addr, 4);
 	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(other.mirror,

@@ -63,9 +63,10 @@ static void range_check_rejects_bad_ranges(struct kunit *test)
 					      &end);
 
 		KUNIT_EXPECT_EQ_MSG(test, ret, rows[i].want,
-				    "row %u: 0x%lx and 0x%lx pages: got %pe wanted %pe",
+				    "row %u: 0x%lx and 0x%lx pages: got %s wanted %s",
 				    i, rows[i].addr, rows[i].npages,
-				    ERR_PTR(ret), ERR_PTR(rows[i].want));
+				    dmirror_errno(ret),
+				    dmirror_errno(rows[i].want));
 		if (!ret)
 			KUNIT_EXPECT_EQ(test, end, rows[i].addr +
 					rows[i].npages * PAGE_SIZE);

@@ -4,6 +4,7 @@
 
 #include <kunit/static_stub.h>
 #include <linux/ioport.h>
+#include <linux/log2.h>
 #include <linux/memremap.h>
 #include <linux/pagemap.h>
 
@@ -54,8 +55,8 @@ static void drop(struct page *page)
 
 static void page_is_device_private(struct kunit *test)
 {
-	struct dmirror_devmem *devmem = dmirror_private_get(test,
-							    PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	struct page *page = one_page(test, devmem);
 
 	KUNIT_EXPECT_TRUE(test, is_device_private_page(page));
@@ -76,10 +77,45 @@ static void page_is_device_private(struct kunit *test)
 			    "after the last reference was dropped");
 }
 
+/* Each page of a large folio has its own page of the storage. */
+static void large_folio_has_storage_for_each_page(struct kunit *test)
+{
+	unsigned int order = ilog2(PRIVATE_CHUNK);
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, order, PRIVATE_CHUNK, 1);
+	struct dmirror_resv resv = { };
+	struct dmirror_block *block;
+	unsigned long i;
+	struct page *page;
+
+	DMIRROR_ASSERT_OK(test, dmirror_devmem_reserve(devmem, 1, order, &resv),
+			  "reserve");
+	page = dmirror_devmem_alloc(&resv, order);
+	dmirror_devmem_unreserve(&resv);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_EXPECT_EQ(test, folio_order(page_folio(page)), order);
+	KUNIT_EXPECT_TRUE(test, folio_test_locked(page_folio(page)));
+	block = page->zone_device_data;
+	for (i = 0; i < PRIVATE_CHUNK; i++) {
+		struct page *storage = dmirror_devmem_backing(page + i);
+
+		KUNIT_EXPECT_EQ_MSG(test, page_to_pfn(storage) -
+				    folio_pfn(block->backing), i,
+				    "page %lu of the folio", i);
+		if (page_to_pfn(storage) - folio_pfn(block->backing) != i)
+			break;
+	}
+	drop(page);
+	KUNIT_EXPECT_EQ_MSG(test, dmirror_pages_out(devmem), 0UL,
+			    "after the last reference was dropped");
+	KUNIT_EXPECT_EQ_MSG(test, devmem->nr_whole, 1UL,
+			    "folios that are whole again");
+}
+
 static void freed_page_is_handed_out_again(struct kunit *test)
 {
-	struct dmirror_devmem *devmem = dmirror_private_get(test,
-							    PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	unsigned int round;
 
 	for (round = 0; round < 3 * PRIVATE_CHUNK; round++) {
@@ -96,8 +132,8 @@ static void freed_page_is_handed_out_again(struct kunit *test)
 
 static void removal_leaves_nothing(struct kunit *test)
 {
-	struct dmirror_devmem *devmem = dmirror_private_get(test,
-							    PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	unsigned int round;
 
 	for (round = 1; round <= 10; round++) {
@@ -113,10 +149,10 @@ static void removal_leaves_nothing(struct kunit *test)
 
 static void chunks_do_not_overlap(struct kunit *test)
 {
-	struct dmirror_devmem *one = dmirror_private_get(test, PRIVATE_CHUNK,
-							 2);
-	struct dmirror_devmem *two = dmirror_private_get(test, PRIVATE_CHUNK,
-							 2);
+	struct dmirror_devmem *one =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 2);
+	struct dmirror_devmem *two =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 2);
 	struct dmirror_devmem *all[] = { one, two };
 	unsigned long first[4];
 	unsigned int i, j, nr = 0;
@@ -151,8 +187,8 @@ static struct resource *no_region(unsigned long size)
 
 static void refused_region_is_told(struct kunit *test)
 {
-	struct dmirror_devmem *devmem = dmirror_private_get(test,
-							    PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	struct dmirror_resv resv = { };
 
 	kunit_activate_static_stub(test, dmirror_mm_region_request, no_region);
@@ -173,8 +209,8 @@ static int no_pagemap(struct dev_pagemap *pagemap)
 
 static void refused_pagemap_gives_its_region_back(struct kunit *test)
 {
-	struct dmirror_devmem *devmem = dmirror_private_get(test,
-							    PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	struct dmirror_resv resv = { };
 
 	refused_pfn = 0;
@@ -191,9 +227,8 @@ static void refused_pagemap_gives_its_region_back(struct kunit *test)
 
 static void odd_chunk_is_refused(struct kunit *test)
 {
-	struct dmirror_devmem *devmem = dmirror_private_get(test,
-							    PRIVATE_CHUNK / 2,
-							    1);
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK / 2, 1);
 	struct dmirror_resv resv = { };
 
 	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_reserve(devmem, 1, 0, &resv),
@@ -203,6 +238,7 @@ static void odd_chunk_is_refused(struct kunit *test)
 
 static struct kunit_case pagemap_cases[] = {
 	KUNIT_CASE(page_is_device_private),
+	KUNIT_CASE(large_folio_has_storage_for_each_page),
 	KUNIT_CASE(freed_page_is_handed_out_again),
 	KUNIT_CASE(removal_leaves_nothing),
 	KUNIT_CASE(chunks_do_not_overlap),

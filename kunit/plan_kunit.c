@@ -32,7 +32,7 @@ static struct dmirror_devmem *devmem_of_kind(struct kunit *test)
 	if (kind->fake)
 		return &dmirror_fake_get(test, 0, 16, 1)->devmem;
 
-	return dmirror_private_get(test, PRIVATE_CHUNK, 1);
+	return dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 }
 
 /* Gives a planned device page back. */
@@ -131,6 +131,22 @@ static void expect_planned(struct kunit *test, unsigned long i,
 		     sources[i].page ? i + 1 : 0, i);
 }
 
+/* Makes it likely that the next pages allocated are not full of zeroes. */
+static void dirty_free_pages(void)
+{
+	struct page *pages[64];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		pages[i] = alloc_page(GFP_KERNEL);
+		if (pages[i])
+			memset(page_address(pages[i]), 0x5a, PAGE_SIZE);
+	}
+	for (i = 0; i < ARRAY_SIZE(pages); i++)
+		if (pages[i])
+			__free_page(pages[i]);
+}
+
 static void to_devmem_by_source_flags(struct kunit *test)
 {
 	struct dmirror_devmem *devmem = devmem_of_kind(test);
@@ -144,6 +160,7 @@ static void to_devmem_by_source_flags(struct kunit *test)
 		DMIRROR_ASSERT_OK(test, dmirror_devmem_reserve(devmem, NR, 0,
 							       &resv),
 				  "reserve");
+		dirty_free_pages();
 		memset(dst, 0xff, sizeof(dst));
 		planned = dmirror_plan_to_devmem(src, dst, NR, &resv, writable);
 		KUNIT_EXPECT_EQ(test, planned, 3UL);
@@ -236,8 +253,8 @@ static void drop_ram_page(unsigned long dst)
 
 static void to_ram_copies_and_keeps_permission(struct kunit *test)
 {
-	struct dmirror_devmem *devmem = dmirror_private_get(test,
-							    PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	unsigned long src[NR], dst[NR], i, planned;
 
 	device_sources(test, devmem, src, NR);
@@ -268,10 +285,10 @@ static void to_ram_copies_and_keeps_permission(struct kunit *test)
 
 static void to_ram_leaves_foreign_pages(struct kunit *test)
 {
-	struct dmirror_devmem *ours = dmirror_private_get(test, PRIVATE_CHUNK,
-							  1);
-	struct dmirror_devmem *theirs = dmirror_private_get(test,
-							    PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *ours =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *theirs =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	unsigned long src[3], dst[3], planned;
 
 	device_sources(test, ours, src, 1);
@@ -290,8 +307,8 @@ static void to_ram_leaves_foreign_pages(struct kunit *test)
 
 static void to_ram_without_memory_for_one(struct kunit *test)
 {
-	struct dmirror_devmem *devmem = dmirror_private_get(test,
-							    PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	unsigned long src[NR], dst[NR], i, planned;
 	unsigned int nth;
 

@@ -34,6 +34,7 @@ static void private_put(void *data)
 }
 
 struct dmirror_devmem *dmirror_private_get(struct kunit *test,
+					   unsigned int large_order,
 					   unsigned long chunk_pages,
 					   unsigned long max_chunks)
 {
@@ -45,8 +46,9 @@ struct dmirror_devmem *dmirror_private_get(struct kunit *test,
 	KUNIT_ASSERT_NOT_NULL(test, devmem);
 	DMIRROR_ASSERT_OK(test,
 			  dmirror_devmem_init(devmem,
-					      &dmirror_pagemap_private_ops, 0,
-					      chunk_pages, max_chunks),
+					      &dmirror_pagemap_private_ops,
+					      large_order, chunk_pages,
+					      max_chunks),
 			  "device memory");
 	KUNIT_ASSERT_EQ(test,
 			kunit_add_action_or_reset(test, private_put, devmem),

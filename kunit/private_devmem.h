@@ -16,6 +16,7 @@ struct kunit;
 /**
  * dmirror_private_get - make a device-private memory
  * @test: the case, which evicts and removes it
+ * @large_order: order of large folios, 0 for none
  * @chunk_pages: pages per chunk, a multiple of PRIVATE_CHUNK
  * @max_chunks: limit of growth
  *
@@ -25,6 +26,7 @@ struct kunit;
  * Return: the device memory.
  */
 struct dmirror_devmem *dmirror_private_get(struct kunit *test,
+					   unsigned int large_order,
 					   unsigned long chunk_pages,
 					   unsigned long max_chunks);
 
