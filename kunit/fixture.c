@@ -33,23 +33,36 @@ static unsigned long taint_mask(void)
 	return mask;
 }
 
-#define ERRNO_NAME(err) [err] = "-" #err
-
 const char *dmirror_errno(int err)
 {
-	static const char * const names[] = {
-		[0] = "0",
-		ERRNO_NAME(EPERM), ERRNO_NAME(ENOENT), ERRNO_NAME(ESRCH),
-		ERRNO_NAME(EINTR), ERRNO_NAME(EIO), ERRNO_NAME(EAGAIN),
-		ERRNO_NAME(ENOMEM), ERRNO_NAME(EFAULT), ERRNO_NAME(EBUSY),
-		ERRNO_NAME(ENODEV), ERRNO_NAME(EINVAL), ERRNO_NAME(ENOSPC),
-		ERRNO_NAME(ERANGE), ERRNO_NAME(ENODATA), ERRNO_NAME(EOPNOTSUPP),
+	static const struct {
+		int err;
+		const char *name;
+	} names[] = {
+		{ 0, "0" },
+		{ -EPERM, "-EPERM" },
+		{ -ENOENT, "-ENOENT" },
+		{ -ESRCH, "-ESRCH" },
+		{ -EINTR, "-EINTR" },
+		{ -EIO, "-EIO" },
+		{ -EAGAIN, "-EAGAIN" },
+		{ -ENOMEM, "-ENOMEM" },
+		{ -EFAULT, "-EFAULT" },
+		{ -EBUSY, "-EBUSY" },
+		{ -ENODEV, "-ENODEV" },
+		{ -EINVAL, "-EINVAL" },
+		{ -ENOSPC, "-ENOSPC" },
+		{ -ERANGE, "-ERANGE" },
+		{ -ENODATA, "-ENODATA" },
+		{ -EOPNOTSUPP, "-EOPNOTSUPP" },
 	};
+	unsigned int i;
 
-	if (err > 0 || -err >= ARRAY_SIZE(names) || !names[-err])
-		return "?";
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].err == err)
+			return names[i].name;
 
-	return names[-err];
+	return "?";
 }
 
 int dmirror_suite_init(struct kunit_suite *suite)
@@ -210,9 +223,9 @@ void dmirror_user_touch(struct kunit *test, unsigned long addr,
 	u8 byte;
 
 	for (i = 0; i < npages; i++) {
-		u8 __user *at = (u8 __user *)(addr + (i << PAGE_SHIFT));
+		void __user *at = (void __user *)(addr + (i << PAGE_SHIFT));
 
-		KUNIT_ASSERT_EQ_MSG(test, get_user(byte, at), 0,
+		KUNIT_ASSERT_EQ_MSG(test, copy_from_user(&byte, at, 1), 0UL,
 				    "page %lu of [0x%lx,0x%lx): the CPU cannot read it",
 				    i, addr, addr + (npages << PAGE_SHIFT));
 	}

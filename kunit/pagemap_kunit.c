@@ -78,7 +78,7 @@ static void page_is_device_private(struct kunit *test)
 }
 
 /* Each page of a large folio has its own page of the storage. */
-static void large_folio_has_storage_for_each_page(struct kunit *test)
+static void large_folio_has_storage_by_page(struct kunit *test)
 {
 	unsigned int order = ilog2(PRIVATE_CHUNK);
 	struct dmirror_devmem *devmem =
@@ -238,7 +238,7 @@ static void odd_chunk_is_refused(struct kunit *test)
 
 static struct kunit_case pagemap_cases[] = {
 	KUNIT_CASE(page_is_device_private),
-	KUNIT_CASE(large_folio_has_storage_for_each_page),
+	KUNIT_CASE(large_folio_has_storage_by_page),
 	KUNIT_CASE(freed_page_is_handed_out_again),
 	KUNIT_CASE(removal_leaves_nothing),
 	KUNIT_CASE(chunks_do_not_overlap),

@@ -24,7 +24,7 @@ from .tiers import GRAFT, Tier
 
 POLL = 2.0          # seconds between two counts of the objects
 HEARTBEAT = 15.0    # seconds between two progress lines off a terminal
-USUAL_OBJECTS = {'um': 900, 'x86_64': 1900}     # before the first build
+USUAL_OBJECTS = {'um': 660, 'x86_64': 1300}     # before the first build
 ERROR_LINES = 12    # of the compiler's, shown when a build fails
 TOTAL_FILE = '.dmirror-objects'
 

@@ -282,14 +282,32 @@ def _case(suite: str, case: Any, param: Any, event: Event,
     return made
 
 
+_FAILED = re.compile(r'# .*?: (.*(?:FAILED at|timed out|faulted|'
+                     r'failed to initialize|aborted).*)')
+_BLOCK_END = re.compile(r'\s*(?:# |(?:not )?ok \d|KTAP version|-+\[ cut here)')
+_MESSAGE_LIMIT = 400    # characters of a message kept in a reason
+
+
 def failure(log: Sequence[str]) -> str:
-    """Return the first line of a log that says what failed, or ''."""
-    pattern = re.compile(r'# .*?: (.*(?:FAILED at|timed out|faulted|'
-                         r'failed to initialize|aborted).*)')
-    for line in log:
-        match = pattern.search(line)
-        if match:
-            return match.group(1).strip()
+    """Return what a log says failed first, or ''.
+
+    That is KUnit's own line and, after it, the last line of its block: where
+    a check has a message, that is the message.
+
+    Args:
+        log: the console during the case.
+    """
+    for number, line in enumerate(log):
+        match = _FAILED.search(line)
+        if not match:
+            continue
+        text = match.group(1).strip()
+        said = ''
+        for more in log[number + 1:]:
+            if _BLOCK_END.match(more):
+                break
+            said = more.strip() or said
+        return f'{text}: {said[:_MESSAGE_LIMIT]}' if said else text
     return ''
 
 

@@ -112,7 +112,7 @@ BROKEN: Tuple[Tuple[str, str], ...] = (
     ('taints', r'taint'),
     ('sleeps_while_atomic', r'sleeping function called'),
     ('inverts_lock_order', r'circular locking'),
-    ('fails', r'dmirror_broken\.fails .*a failure on purpose'),
+    ('fails', r'dmirror_broken\.fails failed .*a failure on purpose'),
     ('skips', r'dmirror_broken\.skips was skipped'),
     ('oopses', r'dmirror_broken\.oopses'),
     ('hangs', r'dmirror_broken\.hangs .*(hung|silent|no output)'),

@@ -50,7 +50,7 @@ class Flat(unittest.TestCase):
     def test_failure_has_its_log(self) -> None:
         case = next(c for c in self.cases('fail') if c.status == 'fail')
         self.assertEqual(case.reason, 'EXPECTATION FAILED at '
-                         'drivers/dmirror/kunit/pt_kunit.c:77')
+                         'drivers/dmirror/kunit/pt_kunit.c:77: page 3, step clear')
         self.assertIn('page 3, step clear', case.log)
         self.assertNotIn('    ok 1 walk', case.log)
 
@@ -139,6 +139,27 @@ class Walk(support.TempCase):
         place = ktap.walk(lines)
         self.assertEqual(place.open_suite, 'dmirror_pt')
         self.assertIn('Kernel panic', lines[place.tail])
+
+    def test_failure_tells_the_message(self) -> None:
+        where = '    # walk: EXPECTATION FAILED at pt_kunit.c:62'
+        rows = (
+            ([where, 'page 3: got r wanted w', '    # walk: other FAILED at',
+              'not this'], ': page 3: got r wanted w'),
+            ([where, '    Expected a == b, but', '        a == 1', '',
+              '  page 5 after munmap', '        not ok 1 x', 'nor this'],
+             ': page 5 after munmap'),
+            ([where, '    # walk: pass:0'], ''),
+            ([where], ''),
+            (['    # walk: try timed out', 'x'], None),
+        )
+        for log, want in rows:
+            got = ktap.failure(log)
+            if want is None:
+                self.assertEqual(got, 'try timed out: x')
+            else:
+                self.assertEqual(
+                    got, 'EXPECTATION FAILED at pt_kunit.c:62' + want)
+        self.assertEqual(ktap.failure(['nothing of note']), '')
 
     def test_half_a_result_is_none(self) -> None:
         lines = ['KTAP version 1', '    # Subtest: s', '    ok 1 ']
