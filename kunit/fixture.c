@@ -8,11 +8,13 @@
 #include <linux/panic.h>
 #include <linux/random.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/stringhash.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
+#include "../drivers/dmirror/inject.h"
 #include "../drivers/dmirror/snapshot.h"
 #include "user.h"
 
@@ -97,9 +99,22 @@ static void expect_no_new_taint(void *data)
 			    new);
 }
 
+static void expect_no_armed_failure(void *data)
+{
+	struct kunit *test = data;
+	unsigned int point;
+
+	for (point = 0; point < DMIRROR_INJECT_NR; point++)
+		if (dmirror_inject_disarm(point))
+			KUNIT_FAIL(test,
+				   "the case armed %s, which was never reached",
+				   dmirror_inject_name(point));
+}
+
 int dmirror_fixture_init(struct kunit *test)
 {
 	struct dmirror_fixture *fixture;
+	int ret;
 
 	fixture = kunit_kzalloc(test, sizeof(*fixture), GFP_KERNEL);
 	if (!fixture)
@@ -110,7 +125,11 @@ int dmirror_fixture_init(struct kunit *test)
 			   seed ^ hashlen_string(NULL, test->name));
 	test->priv = fixture;
 
-	return kunit_add_action_or_reset(test, expect_no_new_taint, test);
+	ret = kunit_add_action_or_reset(test, expect_no_new_taint, test);
+	if (ret)
+		return ret;
+
+	return kunit_add_action_or_reset(test, expect_no_armed_failure, test);
 }
 
 /* Ticks to wait for a dying thread's mmput(). */
@@ -155,6 +174,17 @@ int dmirror_fixture_init_mm(struct kunit *test)
 	mmget(fixture->mm);
 
 	return kunit_add_action_or_reset(test, last_mmput, test);
+}
+
+void dmirror_killable(struct kunit *test)
+{
+	allow_kernel_signal(SIGKILL);
+}
+
+void dmirror_unkill(struct kunit *test)
+{
+	flush_signals(current);
+	disallow_signal(SIGKILL);
 }
 
 void dmirror_user_exit(struct kunit *test)
@@ -441,7 +471,8 @@ void dmirror_expect_snapshot(struct kunit *test, struct dmirror_mirror *mirror,
 
 	KUNIT_ASSERT_NOT_NULL(test, got);
 	DMIRROR_ASSERT_OK(test,
-			  dmirror_snapshot(mirror, addr, npages, got, &done),
+			  dmirror_snapshot(mirror, addr, npages, got, &done,
+					   DMIRROR_FAULT_TIMEOUT_MS),
 			  "snapshot");
 	KUNIT_EXPECT_EQ_MSG(test, done, npages, "snapshot of [0x%lx,0x%lx) %s",
 			    addr, addr + (npages << PAGE_SHIFT), step);

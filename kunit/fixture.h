@@ -83,13 +83,6 @@ void dmirror_suite_exit(struct kunit_suite *suite);
 	};								\
 	kunit_test_suite(dmirror_##_name##_suite)
 
-/* Skips the case with the condition as the reason. */
-#define DMIRROR_REQUIRES(test, cond)					\
-	do {								\
-		if (!(cond))						\
-			kunit_skip(test, "needs " #cond);		\
-	} while (0)
-
 /* Skips the case where the kernel lacks a configuration option. */
 #define DMIRROR_REQUIRES_CONFIG(test, option)				\
 	do {								\
@@ -98,11 +91,12 @@ void dmirror_suite_exit(struct kunit_suite *suite);
 	} while (0)
 
 /* Calls that core mm does not export exist in a built-in suite only. */
+#ifdef MODULE
 #define DMIRROR_REQUIRES_BUILTIN(test)					\
-	do {								\
-		if (IS_MODULE(CONFIG_DMIRROR_KUNIT_TEST))		\
-			kunit_skip(test, "needs CONFIG_DMIRROR_KUNIT_TEST=y"); \
-	} while (0)
+	kunit_skip(test, "needs CONFIG_DMIRROR_KUNIT_TEST=y")
+#else
+#define DMIRROR_REQUIRES_BUILTIN(test) ((void)(test))
+#endif
 
 /* An errno, by name: got and wanted. @step says what was done. */
 #define DMIRROR_EXPECT_ERRNO(test, got, want, step)			\
@@ -230,6 +224,21 @@ void dmirror_user_fill(struct kunit *test, unsigned long addr,
  */
 void dmirror_user_check(struct kunit *test, unsigned long addr,
 			unsigned long npages, u64 salt, const char *step);
+
+/**
+ * dmirror_killable - let the case's thread be killed
+ * @test: the case
+ *
+ * From now on send_sig(SIGKILL, current, 1) makes fatal_signal_pending() true.
+ * dmirror_unkill() has to follow before the next check.
+ */
+void dmirror_killable(struct kunit *test);
+
+/**
+ * dmirror_unkill - forget that the thread was killed
+ * @test: the case
+ */
+void dmirror_unkill(struct kunit *test);
 
 /**
  * dmirror_user_exit - the mm of the case dies now

@@ -8,6 +8,7 @@
 
 #include <kunit/static_stub.h>
 #include <linux/mman.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 #include "../drivers/dmirror/inject.h"
@@ -15,6 +16,7 @@
 #include "../drivers/dmirror/mm.h"
 #include "../drivers/dmirror/uapi.h"
 #include "private_devmem.h"
+#include "user.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -88,9 +90,12 @@ static void expect_at_rest(struct kunit *test, const struct bench *bench,
 {
 	struct page **pages = kunit_kcalloc(test, npages, sizeof(*pages),
 					    GFP_KERNEL);
+	bool refs_known;
 	unsigned long i;
 
 	KUNIT_ASSERT_NOT_NULL(test, pages);
+	/* Pages new to the LRU have one reference more until they are on it. */
+	refs_known = on_device || !user_lru_drain();
 	dmirror_cpu_pages(test, bench->mirror, addr, pages, npages);
 	for (i = 0; i < npages; i++) {
 		struct folio *folio;
@@ -101,10 +106,10 @@ static void expect_at_rest(struct kunit *test, const struct bench *bench,
 		if (is_device_private_page(pages[i]) == on_device &&
 		    folio_mapcount(folio) == 1 && folio_test_anon(folio) &&
 		    !folio_test_locked(folio) &&
-		    (!on_device || folio_ref_count(folio) == 1))
+		    (!refs_known || folio_ref_count(folio) == 1))
 			continue;
 		KUNIT_FAIL(test,
-			   "page %lu of [0x%lx,0x%lx) at 0x%lx %s: on device %d wanted %d, mapcount %d wanted 1, refcount %d, anon %d wanted 1, locked %d wanted 0",
+			   "page %lu of [0x%lx,0x%lx) at 0x%lx %s: on device %d wanted %d, mapcount %d wanted 1, refcount %d wanted 1, anon %d wanted 1, locked %d wanted 0",
 			   i, addr, addr + (npages << PAGE_SHIFT),
 			   addr + (i << PAGE_SHIFT), step,
 			   is_device_private_page(pages[i]), on_device,
@@ -115,31 +120,51 @@ static void expect_at_rest(struct kunit *test, const struct bench *bench,
 	kunit_kfree(test, pages);
 }
 
+/* Exact: the counter's cheap reading is off by up to a batch per CPU. */
+static void expect_anon(struct kunit *test, unsigned long want,
+			const char *step)
+{
+	struct mm_struct *mm = dmirror_fixture(test)->mm;
+
+	KUNIT_EXPECT_EQ_MSG(test, get_mm_counter_sum(mm, MM_ANONPAGES), want,
+			    "anonymous pages of the mm %s", step);
+}
+
+static unsigned long chunk_pfn(struct dmirror_devmem *devmem)
+{
+	return list_first_entry(&devmem->chunks, struct dmirror_chunk,
+				node)->first_pfn;
+}
+
 static void to_device_and_back_by_cpu_fault(struct kunit *test)
 {
 	struct bench bench = bench_get(test);
-	struct mm_struct *mm = dmirror_fixture(test)->mm;
-	unsigned long anon = get_mm_counter(mm, MM_ANONPAGES);
 	struct dmirror_devmem_stats stats;
+	unsigned long pfn;
 
+	expect_anon(test, NR, "before");
 	to_device(test, &bench, bench.addr, 64);
+	pfn = chunk_pfn(bench.devmem);
 	expect_out(test, &bench, 64, "after migration");
 	expect_all(test, &bench, bench.addr, 64, DEV_W, "after migration");
 	expect_at_rest(test, &bench, bench.addr, 64, true, "on the device");
-	KUNIT_EXPECT_EQ_MSG(test, get_mm_counter(mm, MM_ANONPAGES), anon,
-			    "anonymous pages of the mm after migration");
+	expect_anon(test, NR, "after migration");
 
 	dmirror_user_check(test, bench.addr, NR, 1, "read back by the CPU");
 	expect_out(test, &bench, 0, "after the CPU read every page");
 	expect_all(test, &bench, bench.addr, 64, HMM_DMIRROR_PROT_WRITE,
 		   "after the CPU read every page");
 	expect_at_rest(test, &bench, bench.addr, 64, false, "back in memory");
-	KUNIT_EXPECT_EQ_MSG(test, get_mm_counter(mm, MM_ANONPAGES), anon,
-			    "anonymous pages of the mm after the way back");
+	expect_anon(test, NR, "after the way back");
 	dmirror_devmem_stats(bench.devmem, &stats);
 	KUNIT_EXPECT_EQ_MSG(test, stats.allocs, 64UL, "device pages taken");
 	KUNIT_EXPECT_EQ_MSG(test, stats.frees, 64UL, "device pages freed");
 	KUNIT_EXPECT_EQ_MSG(test, stats.blocks, 0UL, "backing blocks left");
+
+	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_fini(bench.devmem), 0,
+			     "removal of the pagemap");
+	dmirror_expect_pagemap_gone(test, pfn, PRIVATE_CHUNK);
+	dmirror_user_check(test, bench.addr, NR, 1, "after the removal");
 }
 
 static void cpu_write_brings_one_page_back(struct kunit *test)
@@ -298,6 +323,7 @@ static void untouched_pages_become_device_zeroes(struct kunit *test)
 	dmirror_user_touch(test, addr, 2);
 	to_device(test, &bench, addr, 8);
 	expect_out(test, &bench, 8, "after migration of holes");
+	expect_anon(test, NR + 8, "after migration of holes");
 	expect_all(test, &bench, addr, 8, DEV_W, "after migration of holes");
 	dmirror_device_read(test, bench.mirror, addr, 8, 0, "on the device");
 	dmirror_user_fill(test, addr + PAGE_SIZE, 1, 6);
@@ -376,6 +402,7 @@ static void munmap_frees_device_pages(struct kunit *test)
 	dmirror_user_check(test, bench.addr, 4, 1, "before the part unmapped");
 	dmirror_user_unmap(test, bench.addr, NR);
 	expect_out(test, &bench, 0, "after munmap of everything");
+	expect_anon(test, 0, "after munmap of everything");
 }
 
 static void exit_frees_device_pages(struct kunit *test)
@@ -426,6 +453,17 @@ static void exhausted_device_changes_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, moved, 0UL);
 	expect_all(test, &bench, bench.addr, 1, HMM_DMIRROR_PROT_WRITE,
 		   "after the refusal");
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror, big,
+							     n, &moved),
+			     0, "migration of what is on the full device");
+	KUNIT_EXPECT_EQ(test, moved, 0UL);
+	dmirror_user_unmap(test, big, 10);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
+							     bench.addr, 16,
+							     &moved),
+			     -ENOSPC, "migration of 16 with room for 10");
+	KUNIT_EXPECT_EQ(test, moved, 10UL);
+	dmirror_user_check(test, bench.addr, NR, 1, "after partial migration");
 	dmirror_user_unmap(test, big, n);
 	to_device(test, &bench, bench.addr, NR);
 	dmirror_user_check(test, bench.addr, NR, 1, "after room was made");
@@ -509,6 +547,56 @@ static void cpu_fault_without_memory(struct kunit *test)
 	dmirror_user_check(test, bench.addr, 4, 1, "with memory again");
 }
 
+/* A page that somebody holds cannot come home: the CPU tries for ever. */
+static void cpu_fault_of_a_held_page_can_be_killed(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long left;
+	struct page *page;
+	u8 byte;
+
+	to_device(test, &bench, bench.addr, 4);
+	dmirror_cpu_pages(test, bench.mirror, bench.addr, &page, 1);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	get_page(page);
+	dmirror_killable(test);
+	send_sig(SIGKILL, current, 1);
+	left = copy_from_user(&byte, (void __user *)bench.addr, 1);
+	dmirror_unkill(test);
+	put_page(page);
+	KUNIT_EXPECT_EQ_MSG(test, left, 1UL, "bytes not read");
+	expect_out(test, &bench, 4, "after the killed fault");
+	dmirror_user_check(test, bench.addr, 4, 1, "with the page let go");
+}
+
+static void long_migration_can_be_killed(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long moved = 9;
+	int ret;
+
+	dmirror_killable(test);
+	send_sig(SIGKILL, current, 1);
+	ret = dmirror_migrate_to_devmem(bench.mirror, bench.addr, NR, &moved);
+	dmirror_unkill(test);
+	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "migration when killed");
+	KUNIT_EXPECT_LE_MSG(test, moved, 64UL, "pages of one batch at most");
+	dmirror_user_check(test, bench.addr, NR, 1, "after the kill");
+}
+
+static void eviction_without_memory(struct kunit *test)
+{
+	struct bench bench = bench_get(test);
+	unsigned long left = 9;
+
+	to_device(test, &bench, bench.addr, 4);
+	dmirror_inject_arm(DMIRROR_INJECT_ARRAY_ALLOC, 1);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_evict(bench.devmem, &left),
+			     -ENOMEM, "eviction without memory");
+	KUNIT_EXPECT_EQ(test, left, 4UL);
+	expect_all(test, &bench, bench.addr, 4, DEV_W, "after the failure");
+}
+
 static int setup_refuses(struct migrate_vma *args)
 {
 	return -EINVAL;
@@ -517,9 +605,9 @@ static int setup_refuses(struct migrate_vma *args)
 static void refused_setup_changes_nothing(struct kunit *test)
 {
 	struct bench bench = bench_get(test);
-	unsigned long moved = 9;
+	unsigned long left, moved = 9;
+	u8 byte;
 
-	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
 	kunit_activate_static_stub(test, dmirror_mm_migrate_setup,
 				   setup_refuses);
 	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
@@ -531,6 +619,15 @@ static void refused_setup_changes_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bench.devmem->stats.reserved, 0UL);
 	expect_out(test, &bench, 0, "after the refusal");
 	to_device(test, &bench, bench.addr, 4);
+
+	/* On the way back it is the CPU's access that fails. */
+	kunit_activate_static_stub(test, dmirror_mm_migrate_setup,
+				   setup_refuses);
+	left = copy_from_user(&byte, (void __user *)bench.addr, 1);
+	kunit_deactivate_static_stub(test, dmirror_mm_migrate_setup);
+	KUNIT_EXPECT_EQ_MSG(test, left, 1UL, "bytes not read");
+	expect_out(test, &bench, 4, "after the refused fault");
+	dmirror_user_check(test, bench.addr, 4, 1, "after the refused fault");
 }
 
 static void bad_requests_are_refused(struct kunit *test)
@@ -586,6 +683,9 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(failure_of_one_page_leaves_the_others),
 	KUNIT_CASE(failure_before_the_start_changes_nothing),
 	KUNIT_CASE(cpu_fault_without_memory),
+	KUNIT_CASE(cpu_fault_of_a_held_page_can_be_killed),
+	KUNIT_CASE(long_migration_can_be_killed),
+	KUNIT_CASE(eviction_without_memory),
 	KUNIT_CASE(refused_setup_changes_nothing),
 	KUNIT_CASE(bad_requests_are_refused),
 	{}

@@ -14,6 +14,8 @@
 
 #include "../drivers/dmirror/inject.h"
 #include "../drivers/dmirror/mm.h"
+#include "private_devmem.h"
+#include "user.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -95,20 +97,23 @@ static void fault_uses_the_pages_of_the_cpu(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long i, addr = mirrored(test, mirror, 4);
-	unsigned int wrong = 0;
+	struct page *got[4], *want[4];
 
+	dmirror_cpu_pages(test, mirror, addr, want, 4);
 	mutex_lock(&mirror->pt.lock);
-	for (i = 0; i < 4; i++) {
-		struct page *page =
-			dmirror_pt_lookup(&mirror->pt, (addr >> PAGE_SHIFT) + i,
-					  DMIRROR_PERM_WRITE);
-
-		wrong += !page || !folio_test_anon(page_folio(page)) ||
-			 !folio_mapped(page_folio(page));
-	}
+	for (i = 0; i < 4; i++)
+		got[i] = dmirror_pt_lookup(&mirror->pt,
+					   (addr >> PAGE_SHIFT) + i,
+					   DMIRROR_PERM_WRITE);
 	mutex_unlock(&mirror->pt.lock);
-	KUNIT_EXPECT_EQ_MSG(test, wrong, 0U,
-			    "of 4 entries that many are no mapped anonymous page");
+	for (i = 0; i < 4; i++) {
+		KUNIT_ASSERT_NOT_NULL_MSG(test, got[i], "page %lu", i);
+		KUNIT_ASSERT_NOT_NULL_MSG(test, want[i], "page %lu", i);
+		KUNIT_EXPECT_EQ_MSG(test, page_to_pfn(got[i]),
+				    page_to_pfn(want[i]),
+				    "pfn of page %lu of [0x%lx,0x%lx)", i, addr,
+				    addr + 4 * PAGE_SIZE);
+	}
 }
 
 static void faults_longer_than_a_batch(struct kunit *test)
@@ -278,7 +283,7 @@ static void mirrors_of_one_mm_are_independent(struct kunit *test)
 			  "in the first after the second is gone");
 }
 
-/* Hand-made ranges straight into the callback: bounds and the sequence. */
+/* Hand-made ranges straight into the callback: their bounds. */
 static bool invalidate(struct dmirror_mirror *mirror, unsigned long start,
 		       unsigned long end, unsigned int flags)
 {
@@ -359,19 +364,19 @@ static void update_unlock(void *data)
 static void non_blockable_invalidation_is_refused(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
-	unsigned long addr = mirrored(test, mirror, 2);
 	struct dmirror_holder holder = {
 		.lock = update_lock, .unlock = update_unlock, .arg = mirror,
 	};
 	struct mmu_notifier_range range;
+	unsigned long addr;
 	int held, free;
 
+	DMIRROR_REQUIRES_BUILTIN(test);
+	addr = mirrored(test, mirror, 2);
 	dmirror_hold(test, &holder);
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0,
 				mirror->notifier.mm, addr, addr + PAGE_SIZE);
-	held = mmu_notifier_invalidate_range_start_nonblock(&range);
-	if (!held)
-		mmu_notifier_invalidate_range_end(&range);
+	held = user_invalidate_nonblock(&range);
 	dmirror_unhold(&holder);
 
 	DMIRROR_EXPECT_ERRNO(test, held, -EAGAIN,
@@ -379,9 +384,7 @@ static void non_blockable_invalidation_is_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&mirror->refused), 1L);
 	dmirror_expect_pt(test, mirror, addr, "ww", "after the refusal");
 
-	free = mmu_notifier_invalidate_range_start_nonblock(&range);
-	if (!free)
-		mmu_notifier_invalidate_range_end(&range);
+	free = user_invalidate_nonblock(&range);
 	DMIRROR_EXPECT_ERRNO(test, free, 0,
 			     "non-blockable invalidation with the lock free");
 	dmirror_expect_pt(test, mirror, addr, "-w", "after the invalidation");
@@ -391,28 +394,35 @@ static void non_blockable_invalidation_is_refused(struct kunit *test)
 
 /**
  * struct race - what happens between hmm_range_fault() and the update lock
- * @disturb: the mischief, done in the first @times calls
- * @test: its argument
+ * @disturb: the mischief; returns an errno, because it must not assert: a
+ *	reference to the mm is held meanwhile
  * @addr: its argument
- * @times: how often it is done
+ * @from: in which call it is done first, counted from 0
+ * @times: in how many calls
  * @calls: how often hmm_range_fault() was called
+ * @error: the first error of the mischief itself
  */
 struct race {
-	void (*disturb)(struct kunit *test, unsigned long addr);
-	struct kunit *test;
+	int (*disturb)(unsigned long addr);
 	unsigned long addr;
+	unsigned int from;
 	unsigned int times;
 	unsigned int calls;
+	int error;
 };
 
 static int range_fault_then_disturb(struct hmm_range *range)
 {
-	struct kunit *test = kunit_get_current_test();
-	struct race *race = dmirror_fixture(test)->stub;
+	struct race *race = dmirror_fixture(kunit_get_current_test())->stub;
 	int ret = __dmirror_mm_range_fault(range);
+	unsigned int call = race->calls++;
+	int error;
 
-	if (race->calls++ < race->times)
-		race->disturb(test, race->addr);
+	if (call < race->from || call - race->from >= race->times)
+		return ret;
+	error = race->disturb(race->addr);
+	if (!race->error)
+		race->error = error;
 
 	return ret;
 }
@@ -424,19 +434,30 @@ static void race_with(struct kunit *test, struct race *race)
 				   range_fault_then_disturb);
 }
 
-static void disturb_unmap(struct kunit *test, unsigned long addr)
+static void race_done(struct kunit *test, const struct race *race,
+		      unsigned int calls)
 {
-	dmirror_user_unmap(test, addr + PAGE_SIZE, 1);
+	DMIRROR_EXPECT_ERRNO(test, race->error, 0, "the mischief itself");
+	KUNIT_EXPECT_EQ_MSG(test, race->calls, calls,
+			    "calls of hmm_range_fault()");
 }
 
-static void disturb_replace(struct kunit *test, unsigned long addr)
+static int disturb_unmap(unsigned long addr)
 {
-	dmirror_user_map_over(test, addr + PAGE_SIZE, 1, RW);
+	return vm_munmap(addr + PAGE_SIZE, PAGE_SIZE);
 }
 
-static void disturb_protect(struct kunit *test, unsigned long addr)
+static int disturb_replace(unsigned long addr)
 {
-	dmirror_user_protect(test, addr + PAGE_SIZE, 1, PROT_READ);
+	unsigned long got = vm_mmap(NULL, addr + PAGE_SIZE, PAGE_SIZE, RW,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+
+	return got == addr + PAGE_SIZE ? 0 : -ENOMEM;
+}
+
+static int disturb_protect(unsigned long addr)
+{
+	return user_mprotect(addr + PAGE_SIZE, PAGE_SIZE, PROT_READ);
 }
 
 static void unmap_during_fault(struct kunit *test)
@@ -451,7 +472,7 @@ static void unmap_during_fault(struct kunit *test)
 	race_with(test, &race);
 	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_WRITE),
 			     -EFAULT, "fault with munmap in the middle");
-	KUNIT_EXPECT_EQ(test, race.calls, 2);
+	race_done(test, &race, 2);
 	dmirror_expect_pt(test, mirror, addr, "---",
 			  "after a fault that lost to munmap of page 1");
 }
@@ -469,6 +490,7 @@ static void replacement_during_fault(struct kunit *test)
 	race_with(test, &race);
 	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_READ), 0,
 			     "fault with a page replaced in the middle");
+	race_done(test, &race, 2);
 	dmirror_mirror_stats(mirror, &stats);
 	KUNIT_EXPECT_EQ(test, stats.retries, 1UL);
 	dmirror_expect_pt(test, mirror, addr, "wrw",
@@ -525,12 +547,12 @@ static void fault_gives_up_in_time(struct kunit *test)
 			     dmirror_mirror_fault(mirror, addr, end,
 						  DMIRROR_PERM_READ, 0),
 			     -EBUSY, "fault with no time");
-	KUNIT_EXPECT_EQ_MSG(test, race.calls, 1U, "calls with no time");
+	race_done(test, &race, 1);
 	DMIRROR_EXPECT_ERRNO(test,
 			     dmirror_mirror_fault(mirror, addr, end,
 						  DMIRROR_PERM_READ, 20),
 			     -EBUSY, "fault that never finds a quiet moment");
-	KUNIT_EXPECT_GT_MSG(test, race.calls, 2U, "calls with some time");
+	KUNIT_EXPECT_GE_MSG(test, race.calls, 2U, "calls with some time");
 	dmirror_mirror_stats(mirror, &stats);
 	KUNIT_EXPECT_EQ(test, stats.retries, (unsigned long)race.calls);
 	dmirror_expect_pt(test, mirror, addr, "---", "after giving up");
@@ -538,10 +560,11 @@ static void fault_gives_up_in_time(struct kunit *test)
 			      "giving up left slots");
 }
 
-static void disturb_kill(struct kunit *test, unsigned long addr)
+static int disturb_kill(unsigned long addr)
 {
-	disturb_replace(test, addr);
 	send_sig(SIGKILL, current, 1);
+
+	return disturb_replace(addr);
 }
 
 static void fault_can_be_killed(struct kunit *test)
@@ -554,14 +577,36 @@ static void fault_can_be_killed(struct kunit *test)
 	int ret;
 
 	race_with(test, &race);
-	allow_kernel_signal(SIGKILL);
+	dmirror_killable(test);
 	ret = fault(mirror, addr, 3, DMIRROR_PERM_READ);
-	flush_signals(current);
-	disallow_signal(SIGKILL);
+	dmirror_unkill(test);
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "fault of a killed thread");
-	KUNIT_EXPECT_EQ_MSG(test, race.calls, 1U, "calls after the kill");
+	race_done(test, &race, 1);
 	KUNIT_EXPECT_TRUE_MSG(test, xa_empty(&mirror->pt.entries),
 			      "a killed fault left slots");
+}
+
+static int disturb_only_kill(unsigned long addr)
+{
+	send_sig(SIGKILL, current, 1);
+
+	return 0;
+}
+
+static void long_fault_can_be_killed(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 200, RW);
+	struct race race = { .disturb = disturb_only_kill, .times = 1 };
+	int ret;
+
+	race_with(test, &race);
+	dmirror_killable(test);
+	ret = fault(mirror, addr, 200, DMIRROR_PERM_READ);
+	dmirror_unkill(test);
+	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR,
+			     "fault killed in its first batch");
+	race_done(test, &race, 1);
 }
 
 static void mm_dies_under_the_mirror(struct kunit *test)
@@ -632,6 +677,7 @@ static struct kunit_case mirror_cases[] = {
 	KUNIT_CASE(invalidation_elsewhere_does_no_harm),
 	KUNIT_CASE(fault_gives_up_in_time),
 	KUNIT_CASE(fault_can_be_killed),
+	KUNIT_CASE(long_fault_can_be_killed),
 	KUNIT_CASE(mm_dies_under_the_mirror),
 	KUNIT_CASE(dead_mm_is_not_mirrored),
 	KUNIT_CASE(destroy_lets_the_mm_live),

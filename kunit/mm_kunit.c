@@ -98,13 +98,12 @@ static void range_fault_can_be_killed(struct kunit *test)
 	range.notifier_seq = mmu_interval_read_begin(range.notifier);
 	/* A writer in the way, so that the lock has to be waited for. */
 	dmirror_hold(test, &writer);
-	allow_kernel_signal(SIGKILL);
+	dmirror_killable(test);
 	send_sig(SIGKILL, current, 1);
 	ret = -ENODATA;
 	if (fatal_signal_pending(current))
 		ret = dmirror_mm_range_fault(&range);
-	flush_signals(current);
-	disallow_signal(SIGKILL);
+	dmirror_unkill(test);
 	dmirror_unhold(&writer);
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR,
 			     "range fault of a killed thread");

@@ -12,27 +12,6 @@
 #include "../drivers/dmirror/pagemap.h"
 #include "private_devmem.h"
 
-/* Everything a chunk stands for is gone: memory map, pagemap, resource. */
-static void expect_gone(struct kunit *test, unsigned long first_pfn,
-			unsigned long nr_pages)
-{
-	struct dev_pagemap *pagemap = get_dev_pagemap(first_pfn);
-
-	if (pagemap)
-		put_dev_pagemap(pagemap);
-	KUNIT_EXPECT_NULL_MSG(test, pagemap, "pfn 0x%lx still has a pagemap",
-			      first_pfn);
-	KUNIT_EXPECT_FALSE_MSG(test, pfn_valid(first_pfn),
-			       "pfn 0x%lx still has a struct page", first_pfn);
-	KUNIT_EXPECT_EQ_MSG(test,
-			    region_intersects(PFN_PHYS(first_pfn),
-					      nr_pages << PAGE_SHIFT, 0,
-					      IORES_DESC_DEVICE_PRIVATE_MEMORY),
-			    REGION_DISJOINT,
-			    "the resource at 0x%llx is still there",
-			    (u64)PFN_PHYS(first_pfn));
-}
-
 static struct page *one_page(struct kunit *test, struct dmirror_devmem *devmem)
 {
 	struct dmirror_resv resv = { };
@@ -143,7 +122,7 @@ static void removal_leaves_nothing(struct kunit *test)
 		drop(page);
 		DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_fini(devmem), 0,
 				     "removal");
-		expect_gone(test, pfn, PRIVATE_CHUNK);
+		dmirror_expect_pagemap_gone(test, pfn, PRIVATE_CHUNK);
 	}
 }
 
@@ -178,6 +157,23 @@ static void chunks_do_not_overlap(struct kunit *test)
 					    min(first[i], first[j]),
 					    PRIVATE_CHUNK, "chunks %u and %u",
 					    j, i);
+}
+
+/* Without CONFIG_DEVICE_PRIVATE the kind refuses, and says why. */
+static void kernel_without_device_memory(struct kunit *test)
+{
+	struct dmirror_resv resv = { };
+	struct dmirror_devmem devmem;
+
+	if (IS_ENABLED(CONFIG_DEVICE_PRIVATE))
+		kunit_skip(test, "needs CONFIG_DEVICE_PRIVATE=n");
+	DMIRROR_ASSERT_OK(test,
+			  dmirror_devmem_init(&devmem,
+					      &dmirror_pagemap_private_ops, 0,
+					      PRIVATE_CHUNK, 1), "init");
+	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_reserve(&devmem, 1, 0, &resv),
+			     -EOPNOTSUPP, "reserve without device memory");
+	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_fini(&devmem), 0, "fini");
 }
 
 static struct resource *no_region(unsigned long size)
@@ -219,7 +215,7 @@ static void refused_pagemap_gives_its_region_back(struct kunit *test)
 			     -ENOMEM, "reserve without a pagemap");
 	kunit_deactivate_static_stub(test, dmirror_mm_pagemap_add);
 	KUNIT_ASSERT_NE(test, refused_pfn, 0UL);
-	expect_gone(test, refused_pfn, PRIVATE_CHUNK);
+	dmirror_expect_pagemap_gone(test, refused_pfn, PRIVATE_CHUNK);
 	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_reserve(devmem, 1, 0, &resv),
 			     0, "reserve with no failure");
 	dmirror_devmem_unreserve(&resv);
@@ -245,6 +241,7 @@ static struct kunit_case pagemap_cases[] = {
 	KUNIT_CASE(refused_region_is_told),
 	KUNIT_CASE(refused_pagemap_gives_its_region_back),
 	KUNIT_CASE(odd_chunk_is_refused),
+	KUNIT_CASE(kernel_without_device_memory),
 	{}
 };
 

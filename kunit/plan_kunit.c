@@ -71,13 +71,16 @@ static struct page *page_of(struct kunit *test, u8 byte)
 static void expect_bytes(struct kunit *test, struct page *page, u8 want,
 			 unsigned long which)
 {
-	const u8 *bytes = page_address(page);
+	const u8 *bytes = kmap_local_page(page);
 	const u8 *wrong = memchr_inv(bytes, want, PAGE_SIZE);
+	long at = wrong ? wrong - bytes : -1;
+	u8 got = wrong ? *wrong : want;
 
-	if (wrong)
+	kunmap_local(bytes);
+	if (at >= 0)
 		KUNIT_FAIL(test,
 			   "page %lu: byte %ld got 0x%02x wanted 0x%02x", which,
-			   (long)(wrong - bytes), *wrong, want);
+			   at, got, want);
 }
 
 /**
@@ -234,8 +237,7 @@ static void device_sources(struct kunit *test, struct dmirror_devmem *devmem,
 		struct page *page = dmirror_devmem_alloc(&resv, 0);
 
 		KUNIT_ASSERT_NOT_NULL(test, page);
-		memset(page_address(dmirror_devmem_backing(page)), i + 1,
-		       PAGE_SIZE);
+		memset_page(dmirror_devmem_backing(page), 0, i + 1, PAGE_SIZE);
 		src[i] = MIGRATE_PFN_MIGRATE | migrate_pfn(page_to_pfn(page));
 	}
 	dmirror_devmem_unreserve(&resv);

@@ -4,7 +4,10 @@
 #include <kunit/resource.h>
 #include <kunit/test-bug.h>
 #include <linux/hmm.h>
+#include <linux/ioport.h>
+#include <linux/memremap.h>
 #include <linux/mmap_lock.h>
+#include <linux/slab.h>
 
 #include "../drivers/dmirror/migrate.h"
 #include "../drivers/dmirror/pagemap.h"
@@ -27,10 +30,13 @@ static void private_put(void *data)
 
 	ret = dmirror_migrate_evict(devmem, &left);
 	KUNIT_EXPECT_EQ_MSG(test, ret, 0, "eviction left %lu pages out", left);
-	/* Also waits for pages that are still on their way home. */
 	ret = dmirror_devmem_fini(devmem);
-	KUNIT_EXPECT_EQ_MSG(test, ret, 0, "%lu pages are still out",
-			    dmirror_pages_out(devmem));
+	KUNIT_EXPECT_EQ_MSG(test, ret, 0,
+			    "%lu pages are still out and %lu reserved",
+			    dmirror_pages_out(devmem), devmem->stats.reserved);
+	/* Pages that are out will still come back to it: better a leak. */
+	if (!ret)
+		kfree(devmem);
 }
 
 struct dmirror_devmem *dmirror_private_get(struct kunit *test,
@@ -39,17 +45,18 @@ struct dmirror_devmem *dmirror_private_get(struct kunit *test,
 					   unsigned long max_chunks)
 {
 	struct dmirror_devmem *devmem;
+	int ret;
 
 	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
 
-	devmem = kunit_kzalloc(test, sizeof(*devmem), GFP_KERNEL);
+	/* Not the case's memory: it goes when its last page has come home. */
+	devmem = kzalloc_obj(*devmem);
 	KUNIT_ASSERT_NOT_NULL(test, devmem);
-	DMIRROR_ASSERT_OK(test,
-			  dmirror_devmem_init(devmem,
-					      &dmirror_pagemap_private_ops,
-					      large_order, chunk_pages,
-					      max_chunks),
-			  "device memory");
+	ret = dmirror_devmem_init(devmem, &dmirror_pagemap_private_ops,
+				  large_order, chunk_pages, max_chunks);
+	if (ret)
+		kfree(devmem);
+	DMIRROR_ASSERT_OK(test, ret, "device memory");
 	KUNIT_ASSERT_EQ(test,
 			kunit_add_action_or_reset(test, private_put, devmem),
 			0);
@@ -74,10 +81,12 @@ void dmirror_cpu_pages(struct kunit *test, struct dmirror_mirror *mirror,
 	range.hmm_pfns = kunit_kcalloc(test, npages, sizeof(unsigned long),
 				       GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, range.hmm_pfns);
-	range.notifier_seq = mmu_interval_read_begin(range.notifier);
-	mmap_read_lock(mm);
-	ret = hmm_range_fault(&range);
-	mmap_read_unlock(mm);
+	do {
+		range.notifier_seq = mmu_interval_read_begin(range.notifier);
+		mmap_read_lock(mm);
+		ret = hmm_range_fault(&range);
+		mmap_read_unlock(mm);
+	} while (ret == -EBUSY);
 	DMIRROR_ASSERT_OK(test, ret, "walk of the CPU page tables");
 	for (i = 0; i < npages; i++) {
 		pages[i] = NULL;
@@ -85,4 +94,24 @@ void dmirror_cpu_pages(struct kunit *test, struct dmirror_mirror *mirror,
 			pages[i] = hmm_pfn_to_page(range.hmm_pfns[i]);
 	}
 	kunit_kfree(test, range.hmm_pfns);
+}
+
+void dmirror_expect_pagemap_gone(struct kunit *test, unsigned long first_pfn,
+				 unsigned long nr_pages)
+{
+	struct dev_pagemap *pagemap = get_dev_pagemap(first_pfn);
+
+	if (pagemap)
+		put_dev_pagemap(pagemap);
+	KUNIT_EXPECT_NULL_MSG(test, pagemap, "pfn 0x%lx still has a pagemap",
+			      first_pfn);
+	KUNIT_EXPECT_FALSE_MSG(test, pfn_valid(first_pfn),
+			       "pfn 0x%lx still has a struct page", first_pfn);
+	KUNIT_EXPECT_EQ_MSG(test,
+			    region_intersects(PFN_PHYS(first_pfn),
+					      nr_pages << PAGE_SHIFT, 0,
+					      IORES_DESC_DEVICE_PRIVATE_MEMORY),
+			    REGION_DISJOINT,
+			    "the resource at 0x%llx is still there",
+			    (u64)PFN_PHYS(first_pfn));
 }

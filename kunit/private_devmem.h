@@ -52,4 +52,15 @@ void dmirror_cpu_pages(struct kunit *test, struct dmirror_mirror *mirror,
 		       unsigned long addr, struct page **pages,
 		       unsigned long npages);
 
+/**
+ * dmirror_expect_pagemap_gone - a removed chunk left nothing behind
+ * @test: the case
+ * @first_pfn: its first page
+ * @nr_pages: its length
+ *
+ * Expects that there is no pagemap, no struct page and no resource.
+ */
+void dmirror_expect_pagemap_gone(struct kunit *test, unsigned long first_pfn,
+				 unsigned long nr_pages);
+
 #endif /* DMIRROR_KUNIT_PRIVATE_DEVMEM_H */

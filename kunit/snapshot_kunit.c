@@ -6,6 +6,7 @@
 #include <linux/hmm.h>
 #include <linux/mman.h>
 #include <linux/pgtable.h>
+#include <linux/sched/signal.h>
 
 #include "../drivers/dmirror/mm.h"
 #include "../drivers/dmirror/snapshot.h"
@@ -107,26 +108,24 @@ enum deed {
  * struct protection_row - one mapping and what a snapshot has to say
  * @name: as in the results
  * @prot: protection at the time of the snapshot
- * @was: protection while the CPU did its deed, if it is another one
  * @want: by deed
  */
 struct protection_row {
 	const char *name;
 	unsigned long prot;
-	unsigned long was;
 	u8 want[3];
 };
 
 static const struct protection_row protection_rows[] = {
-	{ "none", PROT_NONE, RW, { E_ERROR, E_ERROR, E_ERROR } },
-	{ "read", PROT_READ, RW, { E_NONE, E_ZERO | E_READ, E_READ } },
-	{ "write", PROT_WRITE, RW, { E_ERROR, E_ERROR, E_ERROR } },
-	{ "read_write", RW, RW, { E_NONE, E_ZERO | E_READ, E_WRITE } },
-	{ "exec", PROT_EXEC, RW, { E_ERROR, E_ERROR, E_ERROR } },
-	{ "read_exec", PROT_READ | PROT_EXEC, RW,
+	{ "none", PROT_NONE, { E_ERROR, E_ERROR, E_ERROR } },
+	{ "read", PROT_READ, { E_NONE, E_ZERO | E_READ, E_READ } },
+	{ "write", PROT_WRITE, { E_ERROR, E_ERROR, E_ERROR } },
+	{ "read_write", RW, { E_NONE, E_ZERO | E_READ, E_WRITE } },
+	{ "exec", PROT_EXEC, { E_ERROR, E_ERROR, E_ERROR } },
+	{ "read_exec", PROT_READ | PROT_EXEC,
 	  { E_NONE, E_ZERO | E_READ, E_READ } },
-	{ "write_exec", PROT_WRITE | PROT_EXEC, RW, { E_ERROR, E_ERROR, E_ERROR } },
-	{ "read_write_exec", RW | PROT_EXEC, RW,
+	{ "write_exec", PROT_WRITE | PROT_EXEC, { E_ERROR, E_ERROR, E_ERROR } },
+	{ "read_write_exec", RW | PROT_EXEC,
 	  { E_NONE, E_ZERO | E_READ, E_WRITE } },
 };
 
@@ -141,7 +140,7 @@ static void protections(struct kunit *test)
 	u8 want[3];
 
 	DMIRROR_REQUIRES_BUILTIN(test);
-	addr = dmirror_user_map(test, 3, row->was);
+	addr = dmirror_user_map(test, 3, RW);
 	dmirror_user_touch(test, addr + TOUCHED * PAGE_SIZE, 1);
 	dmirror_user_fill(test, addr + WRITTEN * PAGE_SIZE, 1, 1);
 	dmirror_user_protect(test, addr, 3, row->prot);
@@ -189,24 +188,41 @@ static void longer_than_a_batch(struct kunit *test)
 
 /**
  * struct race - mischief between the walk and the check of the sequence
- * @addr: page to unmap
+ * @addr: page to replace, or to unmap if @unmap
  * @times: how often
+ * @unmap: munmap() it, once
+ * @kill: send this thread a SIGKILL as well
  * @calls: how often hmm_range_fault() was called
+ * @error: the first error of the mischief itself
  */
 struct race {
 	unsigned long addr;
 	unsigned int times;
+	bool unmap;
+	bool kill;
 	unsigned int calls;
+	int error;
 };
 
-static int range_fault_then_unmap(struct hmm_range *range)
+/* Must not assert: a notifier on the stack is registered meanwhile. */
+static int range_fault_then_disturb(struct hmm_range *range)
 {
-	struct kunit *test = kunit_get_current_test();
-	struct race *race = dmirror_fixture(test)->stub;
+	struct race *race = dmirror_fixture(kunit_get_current_test())->stub;
 	int ret = __dmirror_mm_range_fault(range);
+	unsigned long got;
 
-	if (race->calls++ < race->times)
-		dmirror_user_unmap(test, race->addr, 1);
+	if (race->calls++ >= race->times)
+		return ret;
+	if (race->unmap) {
+		race->error = vm_munmap(race->addr, PAGE_SIZE) ?: race->error;
+	} else {
+		got = vm_mmap(NULL, race->addr, PAGE_SIZE, RW,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+		if (got != race->addr)
+			race->error = -ENOMEM;
+	}
+	if (race->kill)
+		send_sig(SIGKILL, current, 1);
 
 	return ret;
 }
@@ -215,7 +231,15 @@ static void race_with(struct kunit *test, struct race *race)
 {
 	dmirror_fixture(test)->stub = race;
 	kunit_activate_static_stub(test, dmirror_mm_range_fault,
-				   range_fault_then_unmap);
+				   range_fault_then_disturb);
+}
+
+static void race_done(struct kunit *test, const struct race *race,
+		      unsigned int calls)
+{
+	DMIRROR_EXPECT_ERRNO(test, race->error, 0, "the mischief itself");
+	KUNIT_EXPECT_EQ_MSG(test, race->calls, calls,
+			    "walks of the page tables");
 }
 
 static void unmap_during_snapshot(struct kunit *test)
@@ -223,13 +247,15 @@ static void unmap_during_snapshot(struct kunit *test)
 	static const u8 want[] = { E_WRITE, E_ERROR, E_WRITE };
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 3, RW);
-	struct race race = { .addr = addr + PAGE_SIZE, .times = 1 };
+	struct race race = {
+		.addr = addr + PAGE_SIZE, .times = 1, .unmap = true,
+	};
 
 	dmirror_user_fill(test, addr, 3, 1);
 	race_with(test, &race);
 	dmirror_expect_snapshot(test, mirror, addr, want, 3,
 				"with munmap of page 1 in the middle");
-	KUNIT_EXPECT_EQ_MSG(test, race.calls, 2U, "walks");
+	race_done(test, &race, 2);
 }
 
 static void unmap_elsewhere_does_not_repeat_it(struct kunit *test)
@@ -237,13 +263,66 @@ static void unmap_elsewhere_does_not_repeat_it(struct kunit *test)
 	static const u8 want[] = { E_WRITE, E_WRITE };
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 4, RW);
-	struct race race = { .addr = addr + 2 * PAGE_SIZE, .times = 1 };
+	struct race race = {
+		.addr = addr + 2 * PAGE_SIZE, .times = 1, .unmap = true,
+	};
 
 	dmirror_user_fill(test, addr, 4, 1);
 	race_with(test, &race);
 	dmirror_expect_snapshot(test, mirror, addr, want, 2,
 				"with munmap beside it");
-	KUNIT_EXPECT_EQ_MSG(test, race.calls, 1U, "walks");
+	race_done(test, &race, 1);
+}
+
+static void snapshot_gives_up_in_time(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 2, RW);
+	struct race race = { .addr = addr, .times = UINT_MAX };
+	unsigned long done = 9;
+	u8 bytes[2];
+
+	race_with(test, &race);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, 2, bytes,
+						    &done, 0),
+			     -EBUSY, "snapshot with no time");
+	race_done(test, &race, 1);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, 2, bytes,
+						    &done, 20),
+			     -EBUSY, "snapshot that finds no quiet moment");
+	KUNIT_EXPECT_EQ_MSG(test, done, 0UL, "bytes said to be true");
+}
+
+static void snapshot_can_be_killed(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = dmirror_user_map(test, 130, RW);
+	u8 *bytes = kunit_kzalloc(test, 130, GFP_KERNEL);
+	struct race race = { .addr = addr, .times = 1, .kill = true };
+	unsigned long done = 9;
+	int ret;
+
+	KUNIT_ASSERT_NOT_NULL(test, bytes);
+	race_with(test, &race);
+	dmirror_killable(test);
+	ret = dmirror_snapshot(mirror, addr, 130, bytes, &done,
+			       DMIRROR_FAULT_TIMEOUT_MS);
+	dmirror_unkill(test);
+	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR,
+			     "snapshot killed during a collision");
+	race_done(test, &race, 1);
+
+	/* Killed in the first batch, without a collision: ends after it. */
+	race = (struct race){ .addr = addr + 129 * PAGE_SIZE, .times = 1,
+			      .kill = true };
+	dmirror_killable(test);
+	ret = dmirror_snapshot(mirror, addr, 130, bytes, &done,
+			       DMIRROR_FAULT_TIMEOUT_MS);
+	dmirror_unkill(test);
+	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR,
+			     "snapshot killed in its first batch");
+	KUNIT_EXPECT_EQ_MSG(test, done, 64UL, "bytes said to be true");
+	race_done(test, &race, 1);
 }
 
 static void bad_ranges_are_refused(struct kunit *test)
@@ -254,14 +333,15 @@ static void bad_ranges_are_refused(struct kunit *test)
 	u8 byte;
 
 	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr + 1, 1, &byte,
-						    &done),
+						    &done, 0),
 			     -EINVAL, "unaligned snapshot");
 	KUNIT_EXPECT_EQ(test, done, 0UL);
 	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, 0, &byte,
-						    &done),
+						    &done, 0),
 			     -EINVAL, "snapshot of no pages");
 	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, ULONG_MAX,
-						    &byte, &done),
+						    &byte,
+						    &done, 0),
 			     -EINVAL, "snapshot of ULONG_MAX pages");
 }
 
@@ -274,7 +354,7 @@ static void dead_mm_has_no_snapshot(struct kunit *test)
 
 	dmirror_user_exit(test);
 	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, 1, &byte,
-						    &done),
+						    &done, 0),
 			     -EFAULT, "snapshot of a dead mm");
 	KUNIT_EXPECT_EQ(test, done, 0UL);
 }
@@ -287,6 +367,8 @@ static struct kunit_case snapshot_cases[] = {
 	KUNIT_CASE(longer_than_a_batch),
 	KUNIT_CASE(unmap_during_snapshot),
 	KUNIT_CASE(unmap_elsewhere_does_not_repeat_it),
+	KUNIT_CASE(snapshot_gives_up_in_time),
+	KUNIT_CASE(snapshot_can_be_killed),
 	KUNIT_CASE(bad_ranges_are_refused),
 	KUNIT_CASE(dead_mm_has_no_snapshot),
 	{}

@@ -2,11 +2,6 @@
 #include "user.h"
 
 #include <linux/errno.h>
-#include <linux/mm.h>
-#include <linux/mman.h>
-#include <linux/mmap_lock.h>
-#include <linux/sched.h>
-#include <asm/tlb.h>
 
 #ifdef MODULE
 
@@ -20,53 +15,89 @@ int user_madvise(unsigned long start, size_t len, int advice)
 	return -EOPNOTSUPP;
 }
 
+int user_invalidate_nonblock(struct mmu_notifier_range *range)
+{
+	return -EOPNOTSUPP;
+}
+
+int user_lru_drain(void)
+{
+	return -EOPNOTSUPP;
+}
+
 #else
+
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
+#include <linux/sched.h>
+#include <linux/swap.h>
+#include <asm/tlb.h>
+
+/* The part of [@from, @end) that one VMA covers; *@to is where it ends. */
+static int protect_part(struct mmu_gather *tlb, unsigned long from,
+			unsigned long end, unsigned long prot,
+			unsigned long *to)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma, *prev;
+	struct vma_iterator vmi;
+	vm_flags_t flags;
+
+	mmap_assert_write_locked(mm);
+
+	vma = find_vma_prev(mm, from, &prev);
+	if (!vma || vma->vm_start > from)
+		return -ENOMEM;
+	if (vma->vm_start < from)
+		prev = vma;
+
+	*to = min(vma->vm_end, end);
+	flags = (vma->vm_flags & ~VM_ACCESS_FLAGS) | calc_vm_prot_bits(prot, 0);
+	vma_iter_init(&vmi, mm, from);
+	/* Positions the iterator on the VMA, as mprotect_fixup() wants it. */
+	vma_find(&vmi, end);
+
+	return mprotect_fixup(&vmi, tlb, vma, &prev, from, *to, flags);
+}
 
 int user_mprotect(unsigned long start, size_t len, unsigned long prot)
 {
-	struct mm_struct *mm = current->mm;
-	unsigned long end = start + len, from = start;
-	struct vm_area_struct *vma, *prev;
-	struct vma_iterator vmi;
+	unsigned long end = start + len;
 	struct mmu_gather tlb;
-	int ret = -ENOMEM;
+	int ret = 0;
 
-	mmap_write_lock(mm);
-	vma_iter_init(&vmi, mm, start);
-	vma = vma_find(&vmi, end);
-	if (!vma || vma->vm_start > start)
-		goto out_unlock;
-	/* mprotect_fixup() may merge with the VMA before the range. */
-	prev = vma_prev(&vmi);
-	if (start > vma->vm_start)
-		prev = vma;
-
-	tlb_gather_mmu(&tlb, mm);
-	for_each_vma_range(vmi, vma, end) {
-		vm_flags_t flags = vma->vm_flags & ~VM_ACCESS_FLAGS;
-		unsigned long to = min(vma->vm_end, end);
-
-		if (vma->vm_start > from) {
-			ret = -ENOMEM;
-			break;
-		}
-		flags |= calc_vm_prot_bits(prot, 0);
-		ret = mprotect_fixup(&vmi, &tlb, vma, &prev, from, to, flags);
-		if (ret)
-			break;
-		from = to;
-	}
+	mmap_write_lock(current->mm);
+	tlb_gather_mmu(&tlb, current->mm);
+	while (!ret && start < end)
+		ret = protect_part(&tlb, start, end, prot, &start);
 	tlb_finish_mmu(&tlb);
-	if (!ret && from < end)
-		ret = -ENOMEM;
-out_unlock:
-	mmap_write_unlock(mm);
+	mmap_write_unlock(current->mm);
+
 	return ret;
 }
 
 int user_madvise(unsigned long start, size_t len, int advice)
 {
 	return do_madvise(current->mm, start, len, advice);
+}
+
+int user_invalidate_nonblock(struct mmu_notifier_range *range)
+{
+	int ret = mmu_notifier_invalidate_range_start_nonblock(range);
+
+	if (!ret)
+		mmu_notifier_invalidate_range_end(range);
+
+	return ret;
+}
+
+int user_lru_drain(void)
+{
+	lru_add_drain_all();
+
+	return 0;
 }
 
 #endif /* MODULE */

@@ -3,8 +3,7 @@
 
 #include <kunit/visibility.h>
 #include <linux/highmem.h>
-#include <linux/jiffies.h>
-#include <linux/sched/signal.h>
+#include <linux/mm.h>
 
 #include "mirror.h"
 
@@ -29,26 +28,45 @@ static enum dmirror_perm perm_of(const struct access *access)
 	return access->store_from ? DMIRROR_PERM_WRITE : DMIRROR_PERM_READ;
 }
 
-/* Copy from page @done on for as long as there are entries. */
+/* Pages copied before invalidations get a chance at the lock. */
+#define COPY_BATCH 64
+
+/* Faults in a row that were undone before anything could be copied. */
+#define FRUITLESS_MAX 100
+
+static void copy_page_to_or_from(const struct access *access, struct page *page,
+				 unsigned long nr)
+{
+	size_t offset = nr << PAGE_SHIFT;
+
+	if (!access->store_from) {
+		memcpy_from_page(access->load_to + offset, page, 0, PAGE_SIZE);
+		return;
+	}
+	memcpy_to_page(page, 0, access->store_from + offset, PAGE_SIZE);
+	/*
+	 * The CPU's entry may be writable and clean (after a swap-in by a
+	 * read, MADV_FREE), and only the CPU would dirty it: without this,
+	 * reclaim drops what the device wrote.
+	 */
+	set_page_dirty(page);
+}
+
+/* Copy from page @done on for as long as there are entries, one batch. */
 static unsigned long copy_run(const struct access *access, unsigned long done)
 {
 	struct dmirror_pt *pt = &access->mirror->pt;
 	unsigned long vpn = access->addr >> PAGE_SHIFT;
+	unsigned long end = min(access->npages, done + COPY_BATCH);
 
 	mutex_lock(&pt->lock);
-	for (; done < access->npages; done++) {
-		size_t offset = done << PAGE_SHIFT;
+	for (; done < end; done++) {
 		struct page *page;
 
 		page = dmirror_pt_lookup(pt, vpn + done, perm_of(access));
 		if (!page)
 			break;
-		if (access->store_from)
-			memcpy_to_page(page, 0, access->store_from + offset,
-				       PAGE_SIZE);
-		else
-			memcpy_from_page(access->load_to + offset, page, 0,
-					 PAGE_SIZE);
+		copy_page_to_or_from(access, page, done);
 	}
 	mutex_unlock(&pt->lock);
 
@@ -58,10 +76,9 @@ static unsigned long copy_run(const struct access *access, unsigned long done)
 static int access_run(const struct access *access,
 		      struct dmirror_access_result *result)
 {
-	unsigned long limit = msecs_to_jiffies(DMIRROR_FAULT_TIMEOUT_MS);
-	unsigned long deadline = jiffies + limit;
+	unsigned int fruitless = 0;
 	unsigned long end, done;
-	int ret;
+	int ret, killed;
 
 	*result = (struct dmirror_access_result){ };
 	ret = dmirror_range_check(access->addr, access->npages, &end);
@@ -70,18 +87,25 @@ static int access_run(const struct access *access,
 
 	for (;;) {
 		done = copy_run(access, result->cpages);
-		if (done > result->cpages)
-			deadline = jiffies + limit;
-		result->cpages = done;
-		if (done == access->npages)
+		if (done == access->npages) {
+			result->cpages = done;
 			return 0;
+		}
+		killed = dmirror_killed();
+		if (killed) {
+			result->cpages = done;
+			return killed;
+		}
+		if (done > result->cpages) {
+			result->cpages = done;
+			fruitless = 0;
+			cond_resched();
+			continue;
+		}
 		/* The last fault failed, and what it did map is copied now. */
 		if (ret)
 			return ret;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		/* Each fault succeeds and is undone before it is used. */
-		if (time_after(jiffies, deadline))
+		if (fruitless++ == FRUITLESS_MAX)
 			return -EBUSY;
 
 		result->faults++;

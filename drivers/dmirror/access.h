@@ -32,15 +32,18 @@ struct dmirror_access_result {
  * @result: filled in always
  *
  * Context: process context, may sleep; mmap_lock and pt.lock not held.
- * Return: 0; -EINVAL for a bad range; -EINTR when killed; else the errors of
- * dmirror_mirror_fault(). The pages before the failing one have been copied.
+ * Return: 0; -EINVAL for a bad range; -EINTR when killed; -EBUSY also when a
+ * hundred faults in a row were undone before they could be used; else the
+ * errors of dmirror_mirror_fault(). That faults in batches of 64 pages, so up
+ * to 63 pages before the failing one are not copied either; result->cpages
+ * tells.
  */
 int dmirror_access_read(struct dmirror_mirror *mirror, unsigned long addr,
 			unsigned long npages, void *buf,
 			struct dmirror_access_result *result);
 
 /**
- * dmirror_access_write - the device stores to the mirrored mm
+ * dmirror_access_write - the device stores to the mirrored mm, and dirties it
  * @mirror: the mirror
  * @addr: first address, page aligned
  * @npages: number of pages

@@ -192,11 +192,39 @@ static bool resv_take(struct dmirror_devmem *devmem, unsigned long nr,
 	return true;
 }
 
+/* How many single pages could be promised now. */
+static unsigned long resv_spare(struct dmirror_devmem *devmem)
+{
+	lockdep_assert_held(&devmem->lock);
+
+	return devmem->nr_partial - devmem->resv_small +
+	       (devmem->nr_whole - devmem->resv_large) * span_pages(devmem);
+}
+
+static int reserve_locked(struct dmirror_devmem *devmem, unsigned long nr,
+			  unsigned int order, struct dmirror_resv *resv)
+{
+	bool done;
+	int ret;
+
+	lockdep_assert_held(&devmem->chunk_lock);
+
+	for (;;) {
+		spin_lock_irq(&devmem->lock);
+		done = resv_take(devmem, nr, order, resv);
+		spin_unlock_irq(&devmem->lock);
+		if (done)
+			return 0;
+		ret = chunk_add(devmem);
+		if (ret)
+			return ret;
+	}
+}
+
 int dmirror_devmem_reserve(struct dmirror_devmem *devmem, unsigned long nr,
 			   unsigned int order, struct dmirror_resv *resv)
 {
-	bool done;
-	int ret = 0;
+	int ret;
 
 	if (order && order != devmem->large_order)
 		return -EINVAL;
@@ -208,21 +236,34 @@ int dmirror_devmem_reserve(struct dmirror_devmem *devmem, unsigned long nr,
 		return -ENOSPC;
 
 	mutex_lock(&devmem->chunk_lock);
-	for (;;) {
-		spin_lock_irq(&devmem->lock);
-		done = resv_take(devmem, nr, order, resv);
-		spin_unlock_irq(&devmem->lock);
-		if (done)
-			break;
-		ret = chunk_add(devmem);
-		if (ret)
-			break;
-	}
+	ret = reserve_locked(devmem, nr, order, resv);
 	mutex_unlock(&devmem->chunk_lock);
 
 	return ret;
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_reserve);
+
+int dmirror_devmem_reserve_some(struct dmirror_devmem *devmem,
+				unsigned long nr, struct dmirror_resv *resv)
+{
+	int ret;
+
+	if (resv->devmem && resv->devmem != devmem)
+		return -EINVAL;
+
+	mutex_lock(&devmem->chunk_lock);
+	ret = reserve_locked(devmem, nr, 0, resv);
+	if (ret == -ENOSPC) {
+		spin_lock_irq(&devmem->lock);
+		nr = min(nr, resv_spare(devmem));
+		ret = resv_take(devmem, nr, 0, resv) ? 0 : -ENOSPC;
+		spin_unlock_irq(&devmem->lock);
+	}
+	mutex_unlock(&devmem->chunk_lock);
+
+	return ret;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_reserve_some);
 
 void dmirror_devmem_unreserve(struct dmirror_resv *resv)
 {
@@ -277,8 +318,11 @@ static struct dmirror_span *span_take(struct dmirror_devmem *devmem)
 static struct page *take_large(struct dmirror_devmem *devmem,
 			       struct dmirror_span **from)
 {
-	struct dmirror_span *span = span_take(devmem);
+	struct dmirror_span *span;
 
+	lockdep_assert_held(&devmem->lock);
+
+	span = span_take(devmem);
 	if (!span)
 		return NULL;
 	span->nr_free = 0;
@@ -292,6 +336,8 @@ static struct page *take_small(struct dmirror_devmem *devmem,
 {
 	unsigned long first, bit;
 	struct dmirror_span *span;
+
+	lockdep_assert_held(&devmem->lock);
 
 	span = list_first_entry_or_null(&devmem->partial, struct dmirror_span,
 					node);
@@ -349,7 +395,13 @@ static void put_small(struct dmirror_devmem *devmem, struct dmirror_span *span,
 static void put_pages(struct dmirror_devmem *devmem, struct dmirror_span *span,
 		      unsigned long pfn, unsigned int order)
 {
-	if (order && order == devmem->large_order)
+	lockdep_assert_held(&devmem->lock);
+
+	/* Nothing hands out or splits to another order: lose it, and say so. */
+	if (WARN_ON_ONCE(order && order != devmem->large_order))
+		return;
+
+	if (order)
 		put_large(devmem, span);
 	else
 		put_small(devmem, span, pfn);

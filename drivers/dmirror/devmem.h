@@ -47,7 +47,7 @@ struct resource;
  *	may sleep, called under chunk_lock. Returns 0 or an errno.
  * @chunk_del: undo @chunk_add; every page is free. May sleep.
  * @folio_prep: hand out a free run of 1 << order pages: on return the folio is
- *	locked and has one reference. Does not sleep, does not fail.
+ *	locked and has one reference. Does not wait, does not fail.
  * @backed: true if the CPU cannot address the memory, so that system memory
  *	has to stand for it
  */
@@ -219,6 +219,22 @@ int dmirror_devmem_fini(struct dmirror_devmem *devmem);
  */
 int dmirror_devmem_reserve(struct dmirror_devmem *devmem, unsigned long nr,
 			   unsigned int order, struct dmirror_resv *resv);
+
+/**
+ * dmirror_devmem_reserve_some - set aside as many single pages as there are
+ * @devmem: the device memory
+ * @nr: number of pages wanted
+ * @resv: where to note them; has to be empty, or of the same device memory
+ *
+ * As dmirror_devmem_reserve(), but at the limit of growth it takes what is
+ * left.
+ *
+ * Context: as dmirror_devmem_reserve().
+ * Return: 0, also if fewer than @nr or none could be had at the limit;
+ * -EINVAL; or the error of adding a chunk, when nothing is reserved.
+ */
+int dmirror_devmem_reserve_some(struct dmirror_devmem *devmem,
+				unsigned long nr, struct dmirror_resv *resv);
 
 /**
  * dmirror_devmem_unreserve - give back what is left of a reservation

@@ -54,6 +54,22 @@ static struct arrays *arrays_alloc(void)
 	return kzalloc_obj(struct arrays);
 }
 
+/* Returns true if pages stay behind because the device is full. */
+static bool plan_to_devmem(struct migration *migration,
+			   const struct migrate_vma *args)
+{
+	unsigned long nr = (args->end - args->start) >> PAGE_SHIFT;
+	unsigned long i, wanted = 0, had = migration->resv.small;
+
+	for (i = 0; i < nr; i++)
+		wanted += args->src[i] & MIGRATE_PFN_MIGRATE &&
+			  !(args->src[i] & MIGRATE_PFN_COMPOUND);
+	dmirror_plan_to_devmem(args->src, args->dst, nr, &migration->resv,
+			       args->vma->vm_flags & VM_WRITE);
+
+	return wanted > had;
+}
+
 /* The sequence itself, for one part of one VMA. */
 static int migrate_part(struct migration *migration,
 			struct vm_area_struct *vma, unsigned long start,
@@ -61,6 +77,7 @@ static int migrate_part(struct migration *migration,
 {
 	struct arrays *arrays = migration->arrays;
 	unsigned long nr = (end - start) >> PAGE_SHIFT;
+	bool full = false;
 	struct migrate_vma args = {
 		.vma = vma,
 		.src = arrays->src,
@@ -78,8 +95,7 @@ static int migrate_part(struct migration *migration,
 	if (ret)
 		return ret;
 	if (is_to_devmem(migration))
-		dmirror_plan_to_devmem(args.src, args.dst, nr, &migration->resv,
-				       vma->vm_flags & VM_WRITE);
+		full = plan_to_devmem(migration, &args);
 	else
 		dmirror_plan_to_ram(args.src, args.dst, nr,
 				    migration->mirror->devmem);
@@ -87,7 +103,7 @@ static int migrate_part(struct migration *migration,
 	migration->moved += dmirror_plan_moved(args.src, args.dst, nr);
 	dmirror_mm_migrate_finalize(&args);
 
-	return 0;
+	return full ? -ENOSPC : 0;
 }
 
 /* The part of [@start, @end) that one VMA and one batch cover. */
@@ -102,9 +118,10 @@ static int migrate_step(struct migration *migration, unsigned long start,
 		end = start + (MIGRATE_BATCH << PAGE_SHIFT);
 
 	if (is_to_devmem(migration)) {
-		ret = dmirror_devmem_reserve(migration->mirror->devmem,
-					     (end - start) >> PAGE_SHIFT, 0,
-					     &migration->resv);
+		/* On a full device: what is left, perhaps nothing is wanted. */
+		ret = dmirror_devmem_reserve_some(migration->mirror->devmem,
+						  (end - start) >> PAGE_SHIFT,
+						  &migration->resv);
 		if (ret)
 			return ret;
 	}
@@ -149,6 +166,9 @@ static int migrate_range(struct dmirror_mirror *mirror, unsigned long addr,
 
 	do {
 		ret = migrate_step(&migration, addr, end, &addr);
+		cond_resched();
+		if (!ret && addr < end)
+			ret = dmirror_killed();
 	} while (!ret && addr < end);
 	*moved = migration.moved;
 	kfree(migration.arrays);
@@ -188,7 +208,9 @@ vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf)
 		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
 		.fault_page = vmf->page,
 	};
-	bool collected;
+	bool collected, moved;
+
+	mmap_assert_locked(vmf->vma->vm_mm);
 
 	if (dmirror_mm_migrate_setup(&args))
 		return VM_FAULT_SIGBUS;
@@ -197,9 +219,19 @@ vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf)
 	if (collected)
 		planned = dmirror_plan_to_ram(&src, &dst, 1, devmem);
 	dmirror_mm_migrate_pages(&args);
+	moved = dmirror_plan_moved(&src, &dst, 1);
 	dmirror_mm_migrate_finalize(&args);
 
-	return collected && !planned ? VM_FAULT_OOM : 0;
+	if (collected && !planned)
+		return VM_FAULT_OOM;
+	/*
+	 * Somebody holds the page just now: the access is tried again. A fault
+	 * in the kernel's own uaccess looks at no signal between two tries.
+	 */
+	if (!moved && dmirror_killed())
+		return VM_FAULT_SIGBUS;
+
+	return 0;
 }
 
 static int evict_chunk(struct dmirror_chunk *chunk, void *arg)

@@ -29,11 +29,13 @@ struct vm_fault;
  * @moved: number of pages that moved, also on error
  *
  * Pages that core mm cannot move now stay where they are, which is no error.
+ * A device without room takes what it has room for.
  *
  * Context: process context, may sleep; takes mmap_lock for reading.
  * Return: 0; -EINVAL for a bad range, an address without a VMA or a VMA that
  * cannot migrate; -ENODEV without device memory; -EFAULT when the mm is gone;
- * -EINTR when killed; -ENOMEM or -ENOSPC when device memory cannot be had;
+ * -EINTR when killed; -ENOMEM when device memory cannot be had; -ENOSPC when
+ * pages stay behind because the device is full;
  * -EOPNOTSUPP where the kernel has no device memory.
  */
 int dmirror_migrate_to_devmem(struct dmirror_mirror *mirror,
@@ -58,11 +60,12 @@ int dmirror_migrate_to_ram(struct dmirror_mirror *mirror, unsigned long addr,
  * dmirror_migrate_fault - the CPU touched a device-private page
  * @vmf: the fault, vmf->page is the locked device page
  *
- * Context: mmap_lock or VMA lock held. Contract: dev_pagemap_ops in
- * include/linux/memremap.h.
+ * Context: mmap_lock held for reading: do_swap_page() does not come here with
+ * the VMA lock alone. Contract: dev_pagemap_ops in include/linux/memremap.h.
  * Return: 0 when the page moved, or when core mm could not move it just now
  * and the access has to be tried again; VM_FAULT_OOM without memory;
- * VM_FAULT_SIGBUS when the migration is not possible at all.
+ * VM_FAULT_SIGBUS when the migration is not possible at all, or was not and
+ * the caller has been killed.
  */
 vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf);
 

@@ -4,7 +4,6 @@
 #include <kunit/visibility.h>
 #include <linux/jiffies.h>
 #include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "devmem.h"
@@ -134,8 +133,9 @@ static int fault_commit(struct dmirror_mirror *mirror,
 		if (range->hmm_pfns[i] & HMM_PFN_WRITE)
 			perm = DMIRROR_PERM_WRITE;
 		/*
-		 * Fails only if an invalidation took the reserved slot away;
-		 * the next round reserves it anew.
+		 * Fails only if the slot is gone: an entry that was there at
+		 * the reservation was cleared since, or another fault of this
+		 * range gave its slots back. The next round reserves anew.
 		 */
 		ret = dmirror_pt_set(&mirror->pt, vpn + i, storage_of(page),
 				     perm);
@@ -197,7 +197,7 @@ static int fault_batch(struct dmirror_mirror *mirror, unsigned long start,
 		mutex_lock(&mirror->pt.lock);
 		mirror->stats.retries++;
 		mutex_unlock(&mirror->pt.lock);
-		if (fatal_signal_pending(current))
+		if (dmirror_killed())
 			return -EINTR;
 		if (!timeout_ms || time_after(jiffies, deadline))
 			return -EBUSY;
@@ -229,6 +229,10 @@ int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
 		ret = fault_batch(mirror, addr, next, perm, timeout_ms);
 		if (ret)
 			break;
+		ret = dmirror_killed();
+		if (ret)
+			break;
+		cond_resched();
 	}
 
 	mmput(mm);

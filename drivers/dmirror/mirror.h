@@ -28,6 +28,7 @@
 
 #include <linux/atomic.h>
 #include <linux/mmu_notifier.h>
+#include <linux/sched/signal.h>
 #include <linux/types.h>
 
 #include "pt.h"
@@ -80,6 +81,20 @@ struct dmirror_mirror {
  */
 int dmirror_range_check(unsigned long addr, unsigned long npages,
 			unsigned long *end);
+
+/**
+ * dmirror_killed - has the caller been killed
+ *
+ * Asked between the batches of everything that works on a range of the
+ * user's choice.
+ *
+ * Context: process context.
+ * Return: 0, or -EINTR.
+ */
+static inline int dmirror_killed(void)
+{
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
 
 /**
  * dmirror_mirror_create - mirror an mm

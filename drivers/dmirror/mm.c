@@ -36,7 +36,14 @@ bool dmirror_mm_is_zero_page(struct page *page)
 {
 	unsigned long pfn = page_to_pfn(page);
 
-	return is_zero_pfn(pfn) || is_huge_zero_pfn(pfn);
+	if (is_zero_pfn(pfn))
+		return true;
+#ifdef MODULE
+	/* Core mm does not export its huge zero folio. */
+	return false;
+#else
+	return is_huge_zero_pfn(pfn);
+#endif
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_mm_is_zero_page);
 

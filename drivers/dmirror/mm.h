@@ -6,7 +6,7 @@
  * Lock: none of its own; each call says what core mm wants held.
  * May call: core mm.
  *
- * Every call into a part of mm that a kernel may lack, every #ifdef CONFIG_
+ * Every call into a part of mm that a kernel may lack, every #ifdef about one
  * and every difference between kernel versions is here and nowhere else. A
  * function that a test may redirect (KUnit static stub) has a twin with two
  * underscores that a replacement can call through. Redirects follow the task
@@ -39,7 +39,8 @@ int __dmirror_mm_range_fault(struct hmm_range *range);
  * @page: any page
  *
  * Context: any.
- * Return: true for the zero page and for a part of the huge zero folio.
+ * Return: true for the zero page and, unless the driver is a module, for a
+ * part of the huge zero folio.
  */
 bool dmirror_mm_is_zero_page(struct page *page);
 
@@ -93,7 +94,8 @@ void dmirror_mm_pagemap_del(struct dev_pagemap *pagemap);
  * @pagemap: where it is
  * @order: of the folio
  *
- * Context: any. On return the folio is locked and has one reference.
+ * Context: process context: it locks a folio that nobody else knows, which
+ * never waits but might_sleep(). On return the folio has one reference.
  */
 void dmirror_mm_folio_init(struct page *page, struct dev_pagemap *pagemap,
 			   unsigned int order);

@@ -6,6 +6,7 @@
 #include <linux/highmem.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
+#include <linux/mm.h>
 #include <linux/pagemap.h>
 
 #include "devmem.h"
@@ -87,6 +88,8 @@ unsigned long dmirror_plan_to_ram(const unsigned long *src, unsigned long *dst,
 
 		lock_page(to);
 		copy_highpage(to, source_storage(from));
+		/* Nobody knows whether the device wrote to it. */
+		set_page_dirty(to);
 		dst[i] = migrate_pfn(page_to_pfn(to));
 		if (src[i] & MIGRATE_PFN_WRITE)
 			dst[i] |= MIGRATE_PFN_WRITE;

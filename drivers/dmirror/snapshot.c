@@ -5,7 +5,6 @@
 #include <linux/jiffies.h>
 #include <linux/pgtable.h>
 #include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
 
 #include "devmem.h"
 #include "mirror.h"
@@ -151,10 +150,9 @@ static int snapshot_once(struct snapshot *snapshot, unsigned long start,
 }
 
 static int snapshot_batch(struct dmirror_mirror *mirror, unsigned long start,
-			  unsigned long end, u8 *bytes)
+			  unsigned long end, u8 *bytes, unsigned int timeout_ms)
 {
-	unsigned long deadline =
-		jiffies + msecs_to_jiffies(DMIRROR_FAULT_TIMEOUT_MS);
+	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
 	struct snapshot snapshot = { .mirror = mirror };
 	int ret;
 
@@ -168,11 +166,11 @@ static int snapshot_batch(struct dmirror_mirror *mirror, unsigned long start,
 		ret = snapshot_once(&snapshot, start, end, bytes);
 		if (ret != -EBUSY)
 			break;
-		if (fatal_signal_pending(current)) {
+		if (dmirror_killed()) {
 			ret = -EINTR;
 			break;
 		}
-		if (time_after(jiffies, deadline))
+		if (!timeout_ms || time_after(jiffies, deadline))
 			break;
 		cond_resched();
 	}
@@ -182,7 +180,8 @@ static int snapshot_batch(struct dmirror_mirror *mirror, unsigned long start,
 }
 
 int dmirror_snapshot(struct dmirror_mirror *mirror, unsigned long addr,
-		     unsigned long npages, u8 *bytes, unsigned long *done)
+		     unsigned long npages, u8 *bytes, unsigned long *done,
+		     unsigned int timeout_ms)
 {
 	struct mm_struct *mm = mirror->notifier.mm;
 	unsigned long end, next;
@@ -199,11 +198,16 @@ int dmirror_snapshot(struct dmirror_mirror *mirror, unsigned long addr,
 		next = end;
 		if (next - addr > SNAPSHOT_BATCH << PAGE_SHIFT)
 			next = addr + (SNAPSHOT_BATCH << PAGE_SHIFT);
-		ret = snapshot_batch(mirror, addr, next, bytes + *done);
+		ret = snapshot_batch(mirror, addr, next, bytes + *done,
+				     timeout_ms);
 		if (ret)
 			break;
 		*done += (next - addr) >> PAGE_SHIFT;
 		addr = next;
+		ret = addr < end ? dmirror_killed() : 0;
+		if (ret)
+			break;
+		cond_resched();
 	}
 
 	mmput(mm);

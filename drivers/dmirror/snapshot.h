@@ -62,15 +62,17 @@ u8 dmirror_snapshot_encode(unsigned long hmm_pfn, enum dmirror_place place);
  * @npages: number of pages
  * @bytes: @npages bytes to fill
  * @done: number of bytes that are true, also on error
+ * @timeout_ms: how long to try again when invalidations interfere, for each
+ *	64 pages; 0 tries once
  *
  * Each 64 pages are consistent in themselves.
  *
  * Context: process context, may sleep; mmap_lock and pt.lock not held.
  * Return: 0; -EINVAL for a bad range; -EFAULT when the mm is gone; -EBUSY when
- * invalidations left no quiet moment for a second; -EINTR when killed;
- * -ENOMEM.
+ * the time is over; -EINTR when killed; -ENOMEM.
  */
 int dmirror_snapshot(struct dmirror_mirror *mirror, unsigned long addr,
-		     unsigned long npages, u8 *bytes, unsigned long *done);
+		     unsigned long npages, u8 *bytes, unsigned long *done,
+		     unsigned int timeout_ms);
 
 #endif /* DMIRROR_SNAPSHOT_H */
