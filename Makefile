@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-ifneq ($(obj),)
+# kbuild gives obj; a variable of that name in the environment is none of it.
+ifneq ($(filter-out undefined environment default,$(firstword $(origin obj))),)
 # kbuild reads this file: through a graft, or with M=.
 obj-y += drivers/dmirror/
 obj-y += kunit/
@@ -8,9 +9,14 @@ else
 # For people. Everything is done by tools/dmirror; "make help" explains.
 DMIRROR := tools/dmirror
 
-run_options := $(if $(TIER),--tier $(TIER)) $(if $(KERNEL),--kernel $(KERNEL))
-run_options += $(if $(KDIR),--kdir $(KDIR)) $(if $(ACCEL),--accel $(ACCEL))
-run_options += $(if $(V),-v)
+# $(call option,--x,X): "--x" and the value of X, which no shell expands.
+quote = '$(subst ','\'',$(1))'
+option = $(if $($(2)),$(1) $(call quote,$($(2))))
+
+tree_options = $(call option,--kernel,KERNEL) $(call option,--kdir,KDIR)
+tree_options += $(call option,--accel,ACCEL) $(if $(V),-v)
+run_options = $(call option,--tier,TIER) $(call option,--seed,SEED)
+run_options += $(call option,--repeat,REPEAT) $(tree_options)
 
 .DEFAULT_GOAL := help
 
@@ -24,6 +30,7 @@ help:
 	@echo '    KDIR=tree         ... with a kernel tree of your own'
 	@echo '    KERNEL=7.2        ... with another kernel version'
 	@echo '    ACCEL=tcg         ... without KVM (kvm, tcg; default auto)'
+	@echo '    SEED=n REPEAT=n   ... with these random numbers, n times'
 	@echo '    V=1               ... showing every command line'
 	@echo '  make test           the project'\''s own tests: tools, static checks,'
 	@echo '                      the um and x86_64 tiers'
@@ -32,13 +39,13 @@ help:
 	@echo '  tools/dmirror help  the command line behind it all'
 
 run:
-	@$(DMIRROR) run $(run_options) $(FILTER)
+	@$(DMIRROR) run $(run_options) $(if $(FILTER),$(call quote,$(FILTER)))
 
 test:
-	@$(DMIRROR) test $(if $(V),-v)
+	@$(DMIRROR) test $(tree_options)
 
 doctor:
-	@$(DMIRROR) doctor $(if $(KDIR),--kdir $(KDIR))
+	@$(DMIRROR) doctor $(call option,--kdir,KDIR)
 
 .PHONY: help run test doctor
 endif

@@ -10,18 +10,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Set, Tuple
 
-from . import proc, say
+from . import cache, proc, say
 from .errors import ToolError
 from .tiers import GRAFT, Tier
 
+KILL_GRACE = 10.0   # seconds for make to tidy up, before SIGKILL
 POLL = 2.0          # seconds between two counts of the objects
 HEARTBEAT = 15.0    # seconds between two progress lines off a terminal
 USUAL_OBJECTS = {'um': 660, 'x86_64': 1300}     # before the first build
@@ -165,11 +165,10 @@ def build_kernel(tree: Path, build: Path, tier: Tier, jobs: int,
         ToolError: it failed; the detail has the first errors.
     """
     argv = command(tree, build, tier, jobs, kconfig_add)
-    # Python must not leave compiled files in the tree.
-    env = {'PYTHONDONTWRITEBYTECODE': '1'}
+    tell_ignored()
     log = build / 'build.log'
     began = time.time()
-    status = _watch(argv, tree, env, log, Progress(
+    status = _watch(argv, tree, log, Progress(
         build, _usual_total(build, tier), began))
     text = log.read_text(errors='backslashreplace')
     if status or not (build / tier.image).exists():
@@ -188,15 +187,29 @@ def _usual_total(build: Path, tier: Tier) -> int:
         return USUAL_OBJECTS.get(tier.arch, 1500)
 
 
-def _watch(argv: Sequence[str], tree: Path, env: 'dict[str, str]',
-           log: Path, progress: Progress) -> int:
+_told: Set[str] = set()     # choices that were said to be ignored
+
+
+def tell_ignored() -> None:
+    """Say, once, which variables of the environment do not count."""
+    names = [n for n in proc.ignored_choices() if n not in _told]
+    if names:
+        _told.update(names)
+        say.warn(f'ignoring {", ".join(names)} of the environment: the tier '
+                 'says what is built (--kconfig-add adds options).')
+
+
+def _watch(argv: Sequence[str], tree: Path, log: Path,
+           progress: Progress) -> int:
     """Run the build, showing progress; return its exit code."""
-    proc.record(argv, tree, env)
+    proc.record(argv, tree)
     with open(log, 'wb') as out:
         # A session of its own, so that Ctrl-C is ours to pass on: kunit.py
-        # would swallow it and make would go on.
+        # would swallow it and make would go on. It holds our locks: should
+        # this program be killed, the next run waits for the build's end.
         child = subprocess.Popen(list(argv), cwd=tree,
-                                 env=proc.merged_env(env),
+                                 env=proc.build_env(),
+                                 pass_fds=cache.held(),
                                  stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=subprocess.STDOUT,
                                  start_new_session=True)
@@ -207,27 +220,11 @@ def _watch(argv: Sequence[str], tree: Path, env: 'dict[str, str]',
                 except subprocess.TimeoutExpired:
                     progress.tick()
         except BaseException:
-            _kill(child)
+            proc.end_session(child.pid, KILL_GRACE)
+            child.wait()
             raise
         finally:
             progress.done()
-
-
-def _kill(child: 'subprocess.Popen[bytes]') -> None:
-    """End a build and all its compilers."""
-    for number, grace in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
-        try:
-            os.killpg(child.pid, number)
-        except ProcessLookupError:
-            pass
-        try:
-            child.wait(grace)
-        except subprocess.TimeoutExpired:
-            continue
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def warnings(text: str) -> List[str]:

@@ -13,12 +13,14 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, List, Optional, Tuple
 
 from . import say
 from .errors import ToolError
 
 NAMES = ('trees', 'build', 'downloads', 'runs', 'state')
+
+_held: List[int] = []   # the descriptors of the locks held
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -34,11 +36,24 @@ def root() -> Path:
 
     $XDG_CACHE_HOME/dmirror, or ~/.cache/dmirror where XDG_CACHE_HOME is unset
     or, as the XDG specification has it, not an absolute path.
+
+    Raises:
+        DiskError: kbuild cannot work below such a path.
     """
     base = os.environ.get('XDG_CACHE_HOME', '')
     if not os.path.isabs(base):
         base = os.path.join(os.path.expanduser('~'), '.cache')
-    return Path(base) / 'dmirror'
+    path = Path(base) / 'dmirror'
+    if unfit(path):
+        raise DiskError(f'the cache cannot be in "{path}", because the '
+                        'kernel\'s build works in no path with a blank or a '
+                        'colon: set XDG_CACHE_HOME to another directory.')
+    return path
+
+
+def unfit(path: Path) -> bool:
+    """Return whether kbuild cannot work with a path."""
+    return any(c.isspace() or c == ':' for c in str(path))
 
 
 def sub(name: str) -> Path:
@@ -89,14 +104,27 @@ def explain(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        if err.errno in _FULL:
-            raise disk_full(doing) from err
-        if err.errno in _DENIED + (errno.ENOTDIR, errno.EEXIST):
-            raise DiskError(
-                f'{err.filename or root()} cannot be written '
-                f'({err.strerror}) while {doing}: set XDG_CACHE_HOME to a '
-                'directory that you may write.') from err
-        raise
+        said = translate(err, doing)
+        if said is None:
+            raise
+        raise said from err
+
+
+def translate(err: OSError, doing: str) -> Optional[DiskError]:
+    """Return the sentence for an OSError about the disk, None for another.
+
+    Args:
+        err: the error.
+        doing: see explain.
+    """
+    if err.errno in _FULL:
+        return disk_full(doing)
+    if err.errno in _DENIED + (errno.ENOTDIR, errno.EEXIST):
+        return DiskError(
+            f'{err.filename or root()} cannot be written '
+            f'({err.strerror}) while {doing}: set XDG_CACHE_HOME to a '
+            'directory that you may write.')
+    return None
 
 
 @contextlib.contextmanager
@@ -124,9 +152,22 @@ def lock(name: str, doing: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)
             os.pwrite(fd, f'{os.getpid()}\n{doing}\n'.encode(), 0)
-        yield
+        _held.append(fd)
+        try:
+            yield
+        finally:
+            _held.remove(fd)
     finally:
         os.close(fd)
+
+
+def held() -> Tuple[int, ...]:
+    """Return the descriptors of the locks held now.
+
+    A child that is given them (pass_fds) holds the locks as well: should
+    this program be killed, they stay taken until the child has ended.
+    """
+    return tuple(_held)
 
 
 def _holder(fd: int) -> str:

@@ -143,8 +143,9 @@ def _compile(tree: Tree, tier: tiers.Tier, folder: Path) -> str:
          'CHECK=sparse', f'{tiers.GRAFT}/'],
     ]
     said = ''
+    build.tell_ignored()
     for step in steps:
-        result = proc.run(step, cwd=tree.path)
+        result = proc.run_build(step, tree.path)
         said = result.stderr
         if result.returncode:
             if step is steps[-1] and _WARNING.search(said):

@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import os
+import signal
 import sys
-from typing import List, Optional
+import threading
+import traceback
+from typing import IO, Iterator, List, Optional
 
-from . import say
-from .errors import (EXIT_BISECT_SKIP, EXIT_INFRA, EXIT_INTERRUPTED, ToolError)
+from . import cache, say
+from .errors import (EXIT_BISECT_SKIP, EXIT_BISECT_STOP, EXIT_FAIL, EXIT_INFRA,
+                     EXIT_PASS, EXIT_USAGE, Ended, ToolError)
 
 # Each verb is a module with HELP, add_arguments(parser) and main(args) -> int.
 VERBS = {
@@ -39,7 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument('-v', '--verbose', action='store_true',
                          help='show every command line that is run')
         sub.add_argument('--bisect', action='store_true',
-                         help='exit 125 instead of 3, for git bisect run')
+                         help='exit 125 instead of 2 and 3, for git bisect '
+                              'run')
         module.add_arguments(sub)
         sub.set_defaults(main=module.main)
     return parser
@@ -55,6 +62,29 @@ def main(argv: Optional[List[str]] = None) -> int:
         The exit code (see errors.py).
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    bisect = '--bisect' in words
+    try:
+        with _signals():
+            code = _main(words)
+            sys.stdout.flush()
+    except SystemExit as err:   # argparse's, for --help or a usage error
+        if err.code in (0, None):
+            raise
+        return EXIT_BISECT_STOP if bisect else EXIT_USAGE
+    except KeyboardInterrupt as err:
+        number = err.number if isinstance(err, Ended) else signal.SIGINT
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            say.error('interrupted; nothing is left running.')
+        return 128 + number
+    except Exception as err:
+        code = _unexpected(err)
+    if bisect and code not in (EXIT_PASS, EXIT_FAIL):
+        code = EXIT_BISECT_SKIP
+    return code
+
+
+def _main(words: List[str]) -> int:
+    """Parse the command line and run its verb; return the exit code."""
     parser = build_parser()
     if words[:1] == ['help']:
         words = words[1:2] + ['--help']
@@ -67,10 +97,66 @@ def main(argv: Optional[List[str]] = None) -> int:
         code = int(args.main(args))
     except ToolError as err:
         say.error(err.message, err.detail)
-        code = err.code
-    except KeyboardInterrupt:
-        say.error('interrupted; nothing is left running.')
-        return EXIT_INTERRUPTED
-    if args.bisect and code == EXIT_INFRA:
-        code = EXIT_BISECT_SKIP
+        return err.code
+    try:
+        sys.stdout.flush()
+    except OSError as err:
+        # What is lost is the output; a bad verdict stays.
+        lost = _unexpected(err)
+        return code if code == EXIT_FAIL else lost
     return code
+
+
+def _unexpected(err: Exception) -> int:
+    """Say what no verb had foreseen; return the exit code."""
+    if isinstance(err, BrokenPipeError):
+        _hush(sys.stdout)
+        return EXIT_INFRA
+    message = (f'unexpected {type(err).__name__} '
+               f'({" ".join(str(err).split())}): this is a fault of dmirror; '
+               'report what the same command says with -v.')
+    if isinstance(err, OSError):
+        said = cache.translate(err, 'working')
+        message = said.message if said else (
+            f'{err.filename or "the system"} did not do what is needed '
+            f'({err.strerror or err}): mend that and try again, -v shows '
+            'more.')
+    with contextlib.suppress(OSError):
+        say.error(message, traceback.format_exc() if say.verbose() else '')
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _hush(sys.stdout)
+    return EXIT_INFRA
+
+
+def _hush(stream: IO[str]) -> None:
+    """Let nothing more of a stream fail: its reader or its disk is gone."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind like Ctrl-C, so that all that runs for
+    us ends; a signal that was ignored (nohup) stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP)
+               if signal.getsignal(n) != signal.SIG_IGN]
+
+    def unwind(number: int, frame: object) -> None:
+        del frame
+        for each in numbers:    # once is enough
+            signal.signal(each, signal.SIG_IGN)
+        raise Ended(number)
+
+    before = {n: signal.signal(n, unwind) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -8,7 +8,20 @@ EXIT_FAIL = 1      # at least one case failed, crashed, hung or splatted
 EXIT_USAGE = 2     # the command line is wrong
 EXIT_INFRA = 3     # build, boot or the machine failed: no verdict on the code
 EXIT_BISECT_SKIP = 125  # what EXIT_INFRA becomes under --bisect
-EXIT_INTERRUPTED = 130  # ended by Ctrl-C
+EXIT_BISECT_STOP = 128  # a wrong command line under --bisect: git stops
+# 128 + N: ended by signal N; 130 is Ctrl-C
+
+
+class Ended(KeyboardInterrupt):
+    """A signal that ends the program: it unwinds like Ctrl-C.
+
+    Args:
+        number: the signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class ToolError(Exception):

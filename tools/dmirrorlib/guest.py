@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
-from . import proc
+from . import cache, proc
 from .errors import ToolError
 from .tiers import Tier
 
 TERM_GRACE = 5.0        # seconds between SIGTERM and SIGKILL
+FLOOD = 32 << 20        # bytes of console after which a guest is ended
+MAX_LINE = 1 << 16      # bytes after which a line is cut
 PR_SET_PDEATHSIG = 1    # <linux/prctl.h>
 
 _libc = ctypes.CDLL(None)
@@ -42,7 +44,7 @@ class End:
     """How a guest ended.
 
     why: 'exit' (by itself), 'silent' (no console byte for too long), 'limit'
-        (too long in total) or 'interrupted'.
+        (too long in total), 'flood' (too many bytes) or 'interrupted'.
     code: the exit code, negative for a signal, None if not by itself.
     seconds: from start to end.
     waited: the limit, in seconds, that was passed; 0 for the others.
@@ -60,6 +62,8 @@ class End:
             return f'printed nothing for {self.waited:g} s and was ended'
         if self.why == 'limit':
             return f'was not done after {self.waited:g} s and was ended'
+        if self.why == 'flood':
+            return f'printed more than {FLOOD >> 20} MB and was ended'
         if self.why == 'interrupted':
             return 'was interrupted'
         if self.code is not None and self.code < 0:
@@ -70,23 +74,6 @@ class End:
 def _die_with_parent() -> None:
     """In the child: be killed when this program is, however that happens."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def session_members(session: int) -> List[int]:
-    """Return the processes of a session, zombies not counted."""
-    found = []
-    for entry in os.listdir('/proc'):
-        if not entry.isdigit():
-            continue
-        try:
-            stat = Path('/proc', entry, 'stat').read_bytes()
-        except OSError:
-            continue    # it ended meanwhile
-        # pid (comm) state ppid pgrp session ...; comm may hold anything.
-        fields = stat[stat.rindex(b')') + 2:].split()
-        if fields[0] not in b'ZX' and int(fields[3]) == session:
-            found.append(int(entry))
-    return found
 
 
 class Guest:
@@ -113,6 +100,9 @@ class Guest:
         self._kill_at = 0.0
         self._end: Optional[End] = None
         proc.record(argv, env=env)
+        self._size = 0
+        with cache.explain(f'opening {console}'):
+            self._console = open(console, 'wb', buffering=0)
         self._start = self._last = time.monotonic()
         try:
             self._proc = subprocess.Popen(
@@ -121,9 +111,9 @@ class Guest:
                 stderr=subprocess.STDOUT, start_new_session=True,
                 preexec_fn=_die_with_parent)
         except OSError as err:
+            self._console.close()
             raise ToolError(f'the guest {argv[0]} cannot be started '
                             f'({err.strerror}); build it first.') from err
-        self._console = open(console, 'wb', buffering=0)
 
     def __enter__(self) -> 'Guest':
         return self
@@ -139,6 +129,9 @@ class Guest:
             *whole, rest = rest.split(b'\n')
             for raw in whole:
                 yield self._line(raw)
+            while len(rest) >= MAX_LINE:
+                yield self._line(rest[:MAX_LINE])
+                rest = rest[MAX_LINE:]
         if rest:
             yield self._line(rest)
 
@@ -168,15 +161,24 @@ class Guest:
         fd = self._proc.stdout.fileno()
         gone_at = 0.0
         while True:
-            self._watch()
+            # First what is there: while the reader of yield was busy, the
+            # guest was not silent.
             if select.select([fd], [], [], 0.1)[0]:
                 data = os.read(fd, 1 << 16)
                 if not data:
                     break
                 self._last = time.monotonic()
+                self._watch()
+                self._size += len(data)
+                if self._size > FLOOD:
+                    if not self._why:
+                        self._stop('flood', 0.0)
+                    continue
                 self._console.write(data)
                 yield data
-            elif gone_at:
+                continue
+            self._watch()
+            if gone_at:
                 if time.monotonic() - gone_at > 1.0:
                     break   # somebody else holds the pipe open
             elif self._leader_gone():
@@ -219,7 +221,7 @@ class Guest:
         deadline = time.monotonic() + 2.0
         while time.monotonic() < deadline:
             self._signal(signal.SIGKILL)
-            members = session_members(self._proc.pid)
+            members = proc.session_members(self._proc.pid)
             if not members:
                 return
             for pid in members:
@@ -235,7 +237,7 @@ class Guest:
             # The console is closed but the guest is not done.
             self._watch()
             time.sleep(0.02)
-        if self._why in ('silent', 'limit'):
+        if self._why in ('silent', 'limit', 'flood'):
             while time.monotonic() < self._kill_at and \
                     not self._leader_gone():
                 time.sleep(0.02)

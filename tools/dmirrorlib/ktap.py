@@ -29,6 +29,8 @@ _HEADER = re.compile('^' + PREFIX + r'( *)# Subtest: (.*)$')
 _RESULT = re.compile('^' + PREFIX +
                      r'( *)(ok|not ok) \d+ (?:- )?(\S.*?)(?: # (.*))?$')
 _LISTED = re.compile('^' + PREFIX + r'([^\s.]+)\.([^\s.]+)$')
+_SUMS = re.compile('^' + PREFIX + r' +# (\S+): pass:\d+ fail:\d+ skip:\d+ '
+                   r'total:(\d+)$')
 _INDENT = 4
 
 
@@ -250,16 +252,45 @@ def flatten(report: Report, place: Walk, lines: Sequence[str],
     where = {(e.suite, e.case, e.param): e for e in place.events}
     for suite in report.root.subtests:
         for case in suite.subtests:
+            # The parser makes nameless tests for what it could not read.
             event = where.get((suite.name, case.name, ''))
-            if event is None:
+            if event is None or not case.name:
                 continue
             found.append(_case(suite.name, case, '', event, lines, times))
             for param in case.subtests:
                 event = where.get((suite.name, case.name, param.name))
-                if event is not None:
+                if event is not None and param.name:
                     found.append(_case(suite.name, case, param, event, lines,
                                        times))
     return found
+
+
+def lost_parameters(place: Walk, lines: Sequence[str]) -> List[str]:
+    """Compare KUnit's own sums of parameters with the results there are.
+
+    Args:
+        place: what walk returned for the console.
+        lines: the console.
+
+    Returns:
+        One sentence, without its dot, per case that lacks some.
+    """
+    counts: Dict[Tuple[str, str], int] = {}
+    for event in place.events:
+        if event.param:
+            pair = (event.suite, event.case)
+            counts[pair] = counts.get(pair, 0) + 1
+    said = []
+    for owner, line in zip(place.owners, lines):
+        match = _SUMS.match(line)
+        if not match or match.group(1) != owner[1]:
+            continue
+        seen, total = counts.get(owner, 0), int(match.group(2))
+        # A case without parameters may count itself.
+        if seen != total and (seen or total > 1):
+            said.append(f'{owner[0]}.{owner[1]} has {seen} results of '
+                        f'parameters but says that it ran {total}')
+    return said
 
 
 def _case(suite: str, case: Any, param: Any, event: Event,

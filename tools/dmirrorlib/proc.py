@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from . import say
+from . import cache, say
 
 _log: List[str] = []
 
@@ -44,6 +47,109 @@ def merged_env(extra: Optional[Mapping[str, str]]) -> Dict[str, str]:
     env = dict(os.environ)
     env.update(extra or {})
     return env
+
+
+# Variables that change what make or kunit.py builds, or how make talks. What
+# an outer make or a developer's shell left in them is not the user's choice.
+_NOISE = re.compile(r'MAKEFLAGS|MFLAGS|MAKEOVERRIDES|GNUMAKEFLAGS|MAKEFILES|'
+                    r'MAKELEVEL|MAKE_TERMOUT|MAKE_TERMERR|[OMCWV]|obj|src|'
+                    r'objtree|srctree|quiet|need-.*')
+_CHOICE = re.compile(r'ARCH|SUBARCH|SRCARCH|CROSS_COMPILE\w*|LLVM|LLVM_IAS|'
+                     r'(?:HOST)?(?:CC|LD|AR|CXX)|HOST\w*FLAGS|'
+                     r'K(?:C|CPP|A|RUST)FLAGS|KBUILD_\w*|KCONFIG_\w*|'
+                     r'KUNIT\w*|LOCALVERSION|'
+                     r'[ACR]FLAGS_(?:KERNEL|MODULE)|LDFLAGS_\w+|KERNELRELEASE')
+
+
+def build_env(extra: Optional[Mapping[str, str]] = None) -> Dict[str, str]:
+    """Return the environment for make and kunit.py: nothing in it but
+    `extra` changes what is built."""
+    env = {name: value for name, value in os.environ.items()
+           if not _NOISE.fullmatch(name) and not _CHOICE.fullmatch(name)}
+    env['PYTHONDONTWRITEBYTECODE'] = '1'    # the tree is not ours to fill
+    env.update(extra or {})
+    return env
+
+
+def ignored_choices() -> List[str]:
+    """Return the variables build_env() drops that a user may have meant."""
+    return sorted(name for name in os.environ if _CHOICE.fullmatch(name)
+                  and os.environ[name])
+
+
+def session_members(session: int) -> List[int]:
+    """Return the processes of a session, zombies not counted."""
+    found = []
+    for entry in os.listdir('/proc'):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = Path('/proc', entry, 'stat').read_bytes()
+        except OSError:
+            continue    # it ended meanwhile
+        # pid (comm) state ppid pgrp session ...; comm may hold anything.
+        fields = stat[stat.rindex(b')') + 2:].split()
+        if fields[0] not in b'ZX' and int(fields[3]) == session:
+            found.append(int(entry))
+    return found
+
+
+def end_session(session: int, grace: float) -> None:
+    """End all processes of a session: SIGTERM, and SIGKILL to those that
+    are still there after a while (make deletes what it had half written).
+
+    Args:
+        session: its leader's pid; the leader may be gone.
+        grace: seconds to wait before SIGKILL.
+    """
+    for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(session, number)
+        except ProcessLookupError:
+            pass
+        end = time.monotonic() + wait
+        while session_members(session):
+            if time.monotonic() > end:
+                break
+            if number == signal.SIGKILL:
+                for pid in session_members(session):
+                    try:
+                        os.kill(pid, number)
+                    except ProcessLookupError:
+                        pass
+            time.sleep(0.02)
+        else:
+            return
+
+
+def run_build(argv: Sequence[str], cwd: Path,
+              env: Optional[Mapping[str, str]] = None,
+              timeout: Optional[float] = None
+              ) -> 'subprocess.CompletedProcess[str]':
+    """Run make or kunit.py to its end, in build_env(), output captured.
+
+    However this ends, no process of it is left.
+
+    Args:
+        argv: the program and its arguments.
+        cwd: the directory to run in.
+        env: variables to add.
+        timeout: seconds after which subprocess.TimeoutExpired is raised.
+    """
+    record(argv, cwd, env)
+    with subprocess.Popen(list(argv), cwd=cwd, env=build_env(env),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True,
+                          errors='backslashreplace',
+                          pass_fds=cache.held(),
+                          start_new_session=True) as child:
+        try:
+            out, err = child.communicate(timeout=timeout)
+        except BaseException:
+            end_session(child.pid, 5.0)
+            raise
+    return subprocess.CompletedProcess(list(argv), child.returncode, out,
+                                       err)
 
 
 def run(argv: Sequence[str], cwd: Optional[Path] = None,

@@ -7,14 +7,15 @@ import hashlib
 import json
 import platform
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import (IO, ContextManager, Deque, Dict, Iterable, Iterator, List, Optional,
-                    Sequence, Tuple)
+from typing import (IO, ContextManager, Deque, Dict, Iterable, Iterator, List,
+                    Optional, Sequence, Tuple)
 
 from . import (accel, build, cache, graft, ktap, packages, proc, say,
                verdict)
@@ -173,9 +174,11 @@ class Session:
         self.opts = opts
         self.folder = folder
         self._accel = 'none (UML)'
-        self._accel_told = False
         self._began = time.monotonic()
         self._parser: Optional[ktap.Parser] = None
+        self._commands = len(proc.command_log())
+        self._setup: Optional[List[str]] = None     # to build and list
+        self._tree_state = ''
 
     def build(self) -> None:
         """Graft and build."""
@@ -224,16 +227,20 @@ class Session:
                          self._limit()) as guest:
             lines = [line.text for line in guest.lines()]
         plan = ktap.listed(lines)
-        if not plan:
+        whole = (guest.end.why == 'exit' and guest.end.code == 0
+                 and verdict.shut_down(lines))
+        if not plan or not whole:
             tail = [text for text in lines if text.strip()][-12:]
-            if ktap.walk(lines).started and guest.end.why == 'exit':
+            if ktap.walk(lines).started and whole:
                 raise ToolError(
                     f'the {self.tier.name} kernel has no KUnit cases: enable '
                     'a suite in '
                     f'{", ".join(self.tier.kunitconfigs)}.')
             raise ToolError(
-                f'the {self.tier.name} kernel did not list its cases: the '
-                f'guest {guest.end.sentence()}; its console is in {console}.',
+                f'the {self.tier.name} kernel did not list all of its cases: '
+                f'the guest {guest.end.sentence()}'
+                f'{"" if verdict.shut_down(lines) else " without a shutdown"}'
+                f'; its console is in {console}, try again or mend the boot.',
                 detail='\n'.join(tail))
         saved.write_text(json.dumps({'image': digest, 'plan': plan}))
         return plan
@@ -249,7 +256,9 @@ class Session:
         everything = self.plan()
         chosen = verdict.check_filter(everything, self.opts.glob)
         expected = verdict.read_skips(PROJECT / tier.skips)
-        run_folder = RunDir(tier.name)
+        if self._setup is None:
+            self._setup = proc.command_log()[self._commands:]
+        run_folder = RunDir(tier.name, self._setup)
         run_folder.keep(self.folder / '.config', 'config')
         run_folder.keep(self.folder / 'build.log', 'build.log')
         try:
@@ -260,7 +269,8 @@ class Session:
                                bool(self.opts.glob), tier.skips)
         result.seconds = time.monotonic() - began
         result.folder = str(run_folder.path)
-        result.data = run_folder.write_results(result, self._versions())
+        result.data = run_folder.write_results(result,
+                                               self._versions(boots))
         self._began = time.monotonic()
         return result
 
@@ -331,21 +341,26 @@ class Session:
                                [s.at for s in seen], report, end,
                                console.name)
 
-    def _versions(self) -> Dict[str, str]:
+    def _versions(self, boots: Sequence[verdict.Boot]) -> Dict[str, str]:
         """Return what the outcome may depend on."""
+        seeds = list(dict.fromkeys(s for b in boots for s in b.seeds))
+        compiler = build.config_value(self.folder, 'CONFIG_CC_VERSION_TEXT')
+        if not self._tree_state:
+            self._tree_state = _tree_state(self.tree)
         found = {
             'kernel': self.release(),
             'tree': str(self.tree.path),
+            'tree revision': self._tree_state,
             'tier': self.tier.name,
-            'compiler': _first_line(['gcc', '--version']),
+            'compiler': (compiler or 'not known').strip('"'),
             'accelerator': self._accel,
             'python': platform.python_version(),
             'host': f'{platform.system()} {platform.release()} '
                     f'{platform.machine()}',
             'project': _revision(PROJECT),
-            'seed': 'chosen by the suites' if self.opts.seed is None
-                    else str(self.opts.seed),
+            'seed': ', '.join(seeds) or 'no suite told one',
             'filter': self.opts.glob,
+            'kconfig_add': ' '.join(self.opts.kconfig_add),
             'kernel arguments': ' '.join(kernel_arguments(self.tier,
                                                           self.opts)),
         }
@@ -421,20 +436,32 @@ def give_up(boot: verdict.Boot, plan: PlanList, why: str) -> None:
 def _first_line(argv: Sequence[str]) -> str:
     try:
         done = proc.run(argv, timeout=20)
-    except (OSError, TimeoutError):
+    except (OSError, subprocess.TimeoutExpired):
         return 'not found'
     return done.stdout.split('\n', 1)[0]
 
 
-def _revision(project: Path) -> str:
-    """Return the project's git revision, and whether files differ."""
+def _tree_state(tree: Tree) -> str:
+    """Return the revision of a kernel tree in git."""
+    if not (tree.path / '.git').exists():
+        return 'not in git'
+    # The graft's two lines say nothing about the kernel.
+    return _revision(tree.path, '--untracked-files=no', '--', '.',
+                     ':!drivers/Kconfig', ':!drivers/Makefile')
+
+
+def _revision(folder: Path, *which: str) -> str:
+    """Return a folder's git revision, and whether files differ.
+
+    Args:
+        folder: the folder.
+        which: arguments for git status: the files that count.
+    """
+    git = ['git', '-C', str(folder)]
     try:
-        head = proc.run(['git', '-C', str(project), 'rev-parse', 'HEAD'],
-                        timeout=20)
-        state = proc.run(['git', '-C', str(project), 'status',
-                          '--porcelain'], timeout=60)
-    except (OSError, TimeoutError):
-        return 'git not found'
+        head = proc.run([*git, 'rev-parse', 'HEAD'], timeout=20)
+        state = proc.run([*git, 'status', '--porcelain', *which], timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return 'git did not answer'
     name = head.stdout.strip() if head.returncode == 0 else 'no commit'
     return name + (' (dirty)' if state.stdout.strip() else '')
-

@@ -31,15 +31,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence, Tuple
 
 from . import cache, ktap, proc
 from .verdict import Verdict
 
-KEEP = 20       # run folders kept
+KEEP = 20           # run folders kept per tier
+KEEP_ALL = 200      # and of all tiers, however young they are
+YOUNG = 86400       # seconds during which one is kept otherwise
+
+_NAME = re.compile(r'(\d{8}T\d{6}Z)-(.+?)-(\d+)(?:-(\d+))?')
 
 
 class RunDir:
@@ -47,9 +52,10 @@ class RunDir:
 
     Args:
         tier: the tier's name.
+        before: command lines that belong to this run, but were run before.
     """
 
-    def __init__(self, tier: str) -> None:
+    def __init__(self, tier: str, before: Sequence[str] = ()) -> None:
         self._runs = cache.sub('runs')
         stamp = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
         base = f'{stamp}-{tier}-{os.getpid()}'
@@ -61,6 +67,7 @@ class RunDir:
         self.path.mkdir()
         self._tier = tier
         self._boots = 0
+        self._before = list(before)
         self._commands = len(proc.command_log())
         self._point_latest()
         self._prune()
@@ -77,8 +84,8 @@ class RunDir:
             shutil.copyfile(source, self.path / name)
 
     def write_commands(self) -> None:
-        """Save the command lines that were run since the folder was made."""
-        lines = proc.command_log()[self._commands:]
+        """Save the command lines of the build and of all boots."""
+        lines = self._before + proc.command_log()[self._commands:]
         (self.path / 'commands.txt').write_text(
             ''.join(line + '\n' for line in lines))
 
@@ -113,11 +120,22 @@ class RunDir:
         fresh.replace(link)
 
     def _prune(self) -> None:
-        """Remove all but the last KEEP folders, but never a latest one."""
+        """Remove old folders: see KEEP, YOUNG and KEEP_ALL. What a latest-
+        link names stays, and what this process made."""
         linked = {p.resolve() for p in self._runs.glob('latest-*')}
-        folders: List[Path] = sorted(
-            (p for p in self._runs.iterdir()
-             if p.is_dir() and not p.is_symlink()), key=lambda p: p.name)
-        for old in folders[:-KEEP]:
-            if old.resolve() not in linked:
-                shutil.rmtree(old, ignore_errors=True)
+        young = time.strftime('%Y%m%dT%H%M%SZ',
+                              time.gmtime(time.time() - YOUNG))
+        folders: List[Tuple[str, int, str, str, Path]] = []
+        for path in self._runs.iterdir():
+            match = _NAME.fullmatch(path.name)
+            if match and path.is_dir() and not path.is_symlink():
+                stamp, tier, pid, number = match.groups()
+                folders.append((stamp, int(number or 1), tier, pid, path))
+        folders.sort(key=lambda f: f[:2], reverse=True)     # newest first
+        seen: Dict[str, int] = {}
+        for place, (stamp, _, tier, pid, path) in enumerate(folders):
+            seen[tier] = seen.get(tier, 0) + 1
+            old = seen[tier] > KEEP and stamp < young
+            if (old or place >= KEEP_ALL) and pid != str(os.getpid()) \
+                    and path.resolve() not in linked:
+                shutil.rmtree(path, ignore_errors=True)

@@ -72,7 +72,12 @@ def open_tree(path: Path) -> Tree:
     Raises:
         UsageError: it is not a kernel tree with KUnit.
     """
-    path = Path(os.path.abspath(path.expanduser()))
+    # One tree, one name: locks and build directories are found by it.
+    path = Path(os.path.realpath(path.expanduser()))
+    if cache.unfit(path):
+        raise UsageError(f'the tree "{path}" cannot be built, because the '
+                         'kernel\'s build works in no path with a blank or a '
+                         'colon: move it, and name its new place.')
     version = read_version(path)
     if not path.is_dir():
         raise UsageError(f'{path} is not a directory: KDIR names the top of '

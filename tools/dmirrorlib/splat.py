@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, List, Optional, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .ktap import PREFIX, Walk
 
@@ -27,11 +27,8 @@ _HEADINGS = re.compile('^' + PREFIX + _SUBSYSTEM + '(?:' + '|'.join((
     r'double fault: ', r'traps: PANIC', r'DEBUG_LOCKS_WARN_ON',
     r'refcount_t: ', r'list_(?:add|del) corruption', r'page_owner tracks ',
     r'page dumped because', r'page:.* refcount:.* mapcount:',
-    r'ODEBUG: ', r'kfence: ', r'slab_|SLUB: .*corrupt',
-    r'Bad page (?:state|map)', r'Bad rss-counter state',
-    r'scheduling while atomic', r'\d+ new suspected memory leaks',
-    r'Out of memory', r'FAULT_INJECTION: kernel stack overflow',
-    r'Bus error - the host', r'unhandled signal', r'segfault at',
+    r'ODEBUG: (?!selftest passed)', r'\d+ new suspected memory leaks',
+    r'Out of memory', r'Bus error - the host', r'segfault at',
 )) + ')')
 
 # Unmistakable wherever they stand, so also after a half-written line.
@@ -50,7 +47,18 @@ _ANYWHERE = re.compile('|'.join((
     r'Kernel mode fault at addr', r'Kernel mode signal \d',
     r'Kernel tried to access user memory at', r'Segfault without recovery',
     r'stack-protector: Kernel stack is corrupted',
+    r'WARNING: (?:CPU: \d+ PID: \d+|\S+:\d+) at ',
+    r'\bbad p(?:te|md|ud|4d|gd)\b',
+    r'Bad swap (?:file|offset) entry', r'Trying to free nonexistent resource',
+    r'Disabling lock debugging due to kernel taint',
+    r'softirq: huh, entered softirq', r'hard LOCKUP',
+    r'turning off the locking correctness validator',
+    r'exited with preempt_count', r'Memory failure: 0x',
+    r"invalid for parameter [`'](?:dmirror_)?kunit\.",
+    r'Unknown kernel command line parameters.*\b(?:dmirror_)?kunit\.',
 )))
+_DROPPED = re.compile('^' + PREFIX + r'\*\* \d+ printk messages dropped \*\*')
+_KTAP = re.compile('^' + PREFIX + r'\s*KTAP version \d+$')
 _STACK = re.compile('^' + PREFIX + r'Call Trace:')
 _TAINTED = re.compile(r'Tainted: (.*)')
 _CUT = re.compile(r'-\[ cut here \]-')
@@ -83,12 +91,20 @@ class Splat:
     title: its first telling line.
     suite, case: what ran then; '' for neither.
     functions: the first functions of its trace, which identify it.
+    count: how often it came (see fold).
     """
     line: int
     title: str
     suite: str = ''
     case: str = ''
     functions: List[str] = field(default_factory=list)
+    count: int = 1
+
+    def reason(self) -> str:
+        """Return it as a reason for a verdict."""
+        what = ('The console is not complete'
+                if _DROPPED.match(self.title) else 'Kernel complaint')
+        return f'{what}, {self.sentence()}.'
 
     def sentence(self) -> str:
         """Say what came and when."""
@@ -96,7 +112,15 @@ class Splat:
                   f'during {self.suite}.{self.case}' if self.case else
                   f'in suite {self.suite}, outside its cases')
         trace = f' [{" < ".join(self.functions)}]' if self.functions else ''
-        return f'console line {self.line}, {during}: {self.title}{trace}'
+        often = f' ({self.count} times, this is the first)' \
+            if self.count > 1 else ''
+        return (f'console line {self.line}, {during}: {self.title}{trace}'
+                f'{often}')
+
+    def identity(self) -> Tuple[str, ...]:
+        """Return what two splats of the same cause have in common."""
+        return (re.sub(r'(?:0x)?[0-9a-f]*\d[0-9a-f]*', '#', self.title),
+                *self.functions)
 
     def as_json(self) -> Dict[str, Any]:
         """Return it as plain data."""
@@ -116,13 +140,18 @@ def scan(lines: Sequence[str], place: Walk) -> List[Splat]:
     quoted = False              # inside a failed expectation's text
     results = {e.line for e in place.events}
     for i, line in enumerate(lines):
+        if _DROPPED.match(line):
+            suite, case = place.owners[i] if i < len(place.owners) else (
+                '', '')
+            found.append(Splat(i + 1, _strip(line), suite, case))
+            continue
         if i in results:
             quoted, open_until, last = False, -1, -_FOLD_LINES - 1
             continue
         if _EXPECTATION.match(line):
             quoted = True
             continue
-        if _DIAGNOSTIC.match(line) or 'KTAP version' in line:
+        if _DIAGNOSTIC.match(line) or _KTAP.match(line):
             last = -_FOLD_LINES - 1
             continue
         if quoted:
@@ -146,6 +175,19 @@ def scan(lines: Sequence[str], place: Walk) -> List[Splat]:
         found.append(Splat(i + 1, _title(lines, i), suite, case,
                            fingerprint(lines[i:i + _TRACE_LINES])))
     return found
+
+
+def fold(splats: Sequence[Splat]) -> List[Splat]:
+    """Return the first of each kind of splat, which says how many came.
+
+    Args:
+        splats: in order.
+    """
+    kinds: Dict[Tuple[str, ...], Splat] = {}
+    for one in splats:
+        kind = kinds.setdefault(one.identity(), replace(one, count=0))
+        kind.count += one.count
+    return list(kinds.values())
 
 
 def _new_taint(line: str) -> bool:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-import signal
 import sys
 from typing import IO, Any, Dict, List, Optional
 
@@ -16,6 +16,8 @@ from .errors import (EXIT_FAIL, EXIT_INFRA, EXIT_PASS, EXIT_USAGE, ToolError,
 
 HELP = ('Build a kernel with the suites, boot it, show the results and give '
         'a verdict that can be trusted.')
+_NOT_ENDED = ['The run has not ended.']
+MAX_REASONS = 50    # shown; results.json has all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--silence', type=_positive, metavar='S',
         help='seconds without output after which a guest counts as hung')
-    parser.add_argument('--seed', type=int, metavar='N',
-                        help="seed of the suites' random numbers")
+    parser.add_argument('--seed', type=_seed, metavar='N',
+                        help="seed of the suites' random numbers, above 0")
     parser.add_argument('--jobs', type=int, default=0, metavar='N',
                         help='jobs for make (default: one per processor)')
     parser.add_argument('--repeat', type=int, default=1, metavar='N',
@@ -62,6 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         metavar='A', help='another kernel argument')
     parser.add_argument('--kconfig-add', action='append', default=[],
                         metavar='CONFIG_X=Y', help='another Kconfig option')
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit()
+            and 0 < int(text) < 1 << 63):
+        raise argparse.ArgumentTypeError('it must be a whole number from 1 '
+                                         'to 2^63 - 1')
+    return int(text)
 
 
 def _positive(text: str) -> float:
@@ -85,8 +95,22 @@ def main(args: argparse.Namespace) -> int:
     if not wanted:
         raise UsageError('--tier needs a name: '
                          f'{", ".join(tiers.names())}.')
-    # kill must end the guests too, so let it unwind like Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    results = Results(args.json)
+    code = EXIT_INFRA
+    try:
+        code = _run(args, wanted, results.runs)
+    except ToolError as err:
+        results.reasons.append(err.message)
+        code = err.code
+        raise
+    finally:
+        written = results.write(code)
+    return code if written or code == EXIT_FAIL else EXIT_INFRA
+
+
+def _run(args: argparse.Namespace, wanted: List[tiers.Tier],
+         data: List[Dict[str, Any]]) -> int:
+    """Run the wanted tiers; put what came out into `data`."""
     out: IO[str] = sys.stderr if args.json == '-' else sys.stdout
     packages.ensure(sorted({n for tier in wanted for n in tier.needs}))
     tree = source.find_tree(args.kdir, args.kernel)
@@ -96,7 +120,6 @@ def main(args: argparse.Namespace) -> int:
         kernel_args=args.kernel_arg, kconfig_add=args.kconfig_add,
         graft=args.graft, live=out)
     codes: List[int] = []
-    data: List[Dict[str, Any]] = []
     for tier in wanted:
         try:
             with run.prepared(tier, tree, opts) as session:
@@ -112,13 +135,77 @@ def main(args: argparse.Namespace) -> int:
             codes.append(err.code)
             data.append({'tier': tier.name, 'verdict': 'error',
                          'exit_code': err.code, 'reasons': [err.message]})
-    _write_json(args.json, data)
     return next((c for c in (EXIT_FAIL, EXIT_INFRA) if c in codes),
                 EXIT_PASS)
 
 
-def _interrupt(*unused: object) -> None:
-    raise KeyboardInterrupt
+class Results:
+    """What --json FILE gets.
+
+    One object: "format" "dmirror-runs", "version" 1, "verdict" ("pass",
+    "fail" or "error"), "exit_code", "reasons" (why there are no more runs),
+    "runs" (see rundir.py). From the beginning the file says "error", so that
+    no former result can be taken for this one's.
+
+    Args:
+        where: the file, '-' for stdout, None for nowhere.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+
+    def __init__(self, where: Optional[str]) -> None:
+        self.runs: List[Dict[str, Any]] = []
+        self.reasons: List[str] = []
+        self._where = where
+        self._path = ''
+        if not where or where == '-':
+            return
+        self._path = os.path.realpath(where)
+        try:
+            self._save('error', EXIT_INFRA, _NOT_ENDED)
+        except OSError as err:
+            raise UsageError(f'the results cannot be written to {where} '
+                             f'({err.strerror}); name another file.') from err
+
+    def write(self, code: int) -> bool:
+        """Write all there is; return whether that worked.
+
+        Args:
+            code: the exit code.
+        """
+        if not self._where:
+            return True
+        verdicts = {EXIT_PASS: 'pass', EXIT_FAIL: 'fail'}
+        try:
+            self._save(verdicts.get(code, 'error'), code, self.reasons)
+        except OSError as err:
+            say.error(f'the results cannot be written to {self._where} '
+                      f'({err.strerror}); name another file.')
+            return False
+        return True
+
+    def _save(self, word: str, code: int, reasons: List[str]) -> None:
+        text = json.dumps({'format': 'dmirror-runs', 'version': 1,
+                           'verdict': word, 'exit_code': code,
+                           'reasons': reasons, 'runs': self.runs}, indent=1)
+        if not self._path:
+            print(text, flush=True)
+            return
+        if os.path.exists(self._path) and not os.path.isfile(self._path):
+            # A pipe or a device: nothing to replace, and only the end counts.
+            with open(self._path, 'w', encoding='utf-8') as file:
+                file.write(text + '\n' if reasons != _NOT_ENDED else '')
+            return
+        fresh = f'{self._path}.{os.getpid()}.tmp'
+        try:
+            with open(fresh, 'w', encoding='utf-8') as file:
+                file.write(text + '\n')
+            os.replace(fresh, self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(fresh)
+            raise
 
 
 def _list(session: run.Session, glob: str, out: IO[str],
@@ -154,8 +241,11 @@ def show(result: verdict.Verdict, out: IO[str]) -> None:
     colour = say.use_colour(out)
     for note in result.notes:
         print(f'note: {note}', file=out)
-    for reason in result.reasons:
+    for reason in result.reasons[:MAX_REASONS]:
         print(f'  {reason}', file=out)
+    if len(result.reasons) > MAX_REASONS:
+        print(f'  ... and {len(result.reasons) - MAX_REASONS} more.',
+              file=out)
     if not result.green:
         print(f'  The consoles and results are in {result.folder}.',
               file=out)
@@ -163,20 +253,3 @@ def show(result: verdict.Verdict, out: IO[str]) -> None:
     if colour:
         line = f'\033[{32 if result.green else 31}m{line}\033[0m'
     print(line, file=out, flush=True)
-
-
-def _write_json(where: Optional[str], data: List[Dict[str, Any]]) -> None:
-    """Write the results of all runs: {"format", "version", "runs": [...]}."""
-    if not where:
-        return
-    text = json.dumps({'format': 'dmirror-runs', 'version': 1,
-                       'runs': data}, indent=1)
-    if where == '-':
-        print(text)
-        return
-    try:
-        with open(where, 'w', encoding='utf-8') as file:
-            file.write(text + '\n')
-    except OSError as err:
-        raise UsageError(f'the results cannot be written to {where} '
-                         f'({err.strerror}); name another file.') from err

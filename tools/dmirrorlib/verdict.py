@@ -17,6 +17,8 @@ from .guest import End
 _SHUTDOWN = re.compile('^' + ktap.PREFIX + r'reboot: (?:System halted|'
                        r'Restarting system|machine restart|Power down)')
 
+_SEED = re.compile(r'# dmirror: seed (\d+) \(')
+
 Plan = Sequence[Tuple[str, str]]    # (suite, case), in the kernel's order
 
 
@@ -34,6 +36,7 @@ class Boot:
     shut_down: the kernel said that it shuts down.
     console: the console file's name.
     last_words: the console's last lines.
+    seeds: of the suites' random numbers, as they said.
     """
     plan: Plan
     cases: List[ktap.Case]
@@ -47,6 +50,7 @@ class Boot:
     shut_down: bool
     console: str = 'console.log'
     last_words: List[str] = field(default_factory=list)
+    seeds: List[str] = field(default_factory=list)
 
     def missing(self) -> List[Tuple[str, str]]:
         """Return the planned cases that have no result from this boot."""
@@ -116,6 +120,11 @@ class Verdict:
             'splats': [s.as_json() for s in self.splats]}
 
 
+def shut_down(lines: Sequence[str]) -> bool:
+    """Return whether the kernel said that it shuts down."""
+    return any(_SHUTDOWN.match(line) for line in lines)
+
+
 def examine(plan: Plan, lines: Sequence[str], times: Sequence[float],
             report: ktap.Report, end: End,
             console: str = 'console.log') -> Boot:
@@ -137,8 +146,10 @@ def examine(plan: Plan, lines: Sequence[str], times: Sequence[float],
     complete = all(s in results for s in suites)
     boot = Boot(plan, cases, [], splat.taints(lines, place),
                 list(report.errors), [], end, place.started, complete,
-                any(_SHUTDOWN.match(line) for line in lines),
-                console, list(lines[-20:]))
+                shut_down(lines), console, list(lines[-20:]),
+                list(dict.fromkeys(m.group(1) for m in map(
+                    _SEED.search, lines) if m)))
+    boot.errors += ktap.lost_parameters(place, lines)
     for suite in suites:
         event = results.get(suite)
         if event and not event.ok and not any(
@@ -179,7 +190,7 @@ def _name_culprit(boot: Boot, place: ktap.Walk,
     """Find what ran when the guest died, and give it the console's tail."""
     missing = boot.missing()
     tail = list(lines[place.tail:])[-ktap.LOG_LINES:]
-    hung = boot.end.why in ('silent', 'limit')
+    hung = boot.end.why in ('silent', 'limit', 'flood')
     died = f'the guest {boot.end.sentence()}'
     panic = next((t for t in tail if 'Kernel panic' in t), '')
     if panic and not hung:
@@ -349,20 +360,27 @@ def _judge_skips(cases: List[ktap.Case], expected: Dict[str, str],
     whole = {(c.suite, c.name) for c in cases
              if not c.param and c.status == 'skip'}
     seen: Set[str] = set()
+    unknown = tuple(f'{c.key}[' for c in cases if not c.param
+                    and c.status in ('crash', 'hang', 'missing'))
     for case in cases:
+        seen.add(case.key)
         if case.param and (case.suite, case.name) in whole:
             continue    # told once, for the case
-        seen.add(case.key)
         if case.status == 'skip' and case.key not in expected:
             reasons.append(f'{case.key} was skipped ({case.reason}), which is '
                            f'new; if that is right, add it to {skips_file}.')
+        elif case.status == 'skip' and case.reason != expected[case.key]:
+            reasons.append(f'{case.key} was skipped for another reason: got '
+                           f'"{case.reason}", wanted '
+                           f'"{expected[case.key]}" ({skips_file}).')
         elif case.status == 'pass' and case.key in expected:
             text = (f'{case.key} runs now: delete its line from '
                     f'{skips_file}.')
             (notes if filtered else reasons).append(text)
     if not filtered:
         for key in expected:
-            if key not in seen:
+            # What the guest died in may have had that parameter.
+            if key not in seen and not key.startswith(unknown):
                 reasons.append(f'{key} is expected to be skipped but does not '
                                f'exist: delete its line from {skips_file}.')
 
@@ -374,10 +392,9 @@ def _boot_reasons(boot: Boot, allowed_taint: int) -> List[str]:
                            if w.strip())
         return [f'KUnit never began: the guest {boot.end.sentence()}; its '
                 + (f'last words: {words}' if words else 'console is empty.')
-                ] + [f'Kernel complaint, {s.sentence()}.'
-                     for s in boot.splats]
+                ] + [s.reason() for s in splat.fold(boot.splats)]
     reasons += boot.bad_suites
-    reasons += [f'Kernel complaint, {s.sentence()}.' for s in boot.splats]
+    reasons += [s.reason() for s in splat.fold(boot.splats)]
     reasons += [f'The KTAP output is wrong: {e}.' for e in boot.errors]
     for suite, mask in boot.taints.items():
         if mask is None:

@@ -4,6 +4,7 @@ the qemu_config file against the tree's real kunit.py."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -12,13 +13,13 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from dmirrorlib import build, guest, proc, tiers
+from dmirrorlib import build, cache, proc, tiers
 from dmirrorlib.errors import ToolError, UsageError
 
 from . import consoles, support
 
 KUNIT = '''
-import os, sys, time
+import os, signal, sys, time
 build = [a.split('=', 1)[1] for a in sys.argv if '--build_dir' in a][0]
 print('Building with:')
 print('$ make all compile_commands.json scripts_gdb ARCH=um')
@@ -42,6 +43,17 @@ if what == 'slow':
     open(f'{build}/pid', 'w').write(str(os.getpid()))
     os.rename(f'{build}/pid', f'{build}/started')
     if os.fork() == 0:
+        time.sleep(60)
+    time.sleep(60)
+if what == 'tidy':
+    # kunit.py dies at once, make takes a while.
+    if os.fork() == 0:
+        def tidy(*unused):
+            time.sleep(4)
+            open(f'{build}/tidied', 'w').close()
+            os._exit(1)
+        signal.signal(signal.SIGTERM, tidy)
+        open(f'{build}/started', 'w').close()
         time.sleep(60)
     time.sleep(60)
 if what == 'warning':
@@ -110,9 +122,58 @@ class Build(support.TempCase):
         tool.send_signal(2)
         tool.wait(10)
         end = time.monotonic() + 5
-        while guest.session_members(pid) and time.monotonic() < end:
+        while proc.session_members(pid) and time.monotonic() < end:
             time.sleep(0.02)
-        self.assertEqual(guest.session_members(pid), [])
+        self.assertEqual(proc.session_members(pid), [])
+
+    def test_interrupt_lets_make_tidy_up(self) -> None:
+        os.environ['WHAT'] = 'tidy'
+        tool = self.python(
+            'from pathlib import Path\nfrom dmirrorlib import build, tiers\n'
+            f'build.build_kernel(Path({str(self.tree)!r}), '
+            f'Path({str(self.build)!r}), tiers.get("um"), 1)')
+        self.wait_for(self.build / 'started')
+        tool.send_signal(2)
+        tool.wait(20)
+        self.assertTrue((self.build / 'tidied').exists())
+
+    def test_a_killed_tool_keeps_the_lock_till_the_build_ends(self) -> None:
+        os.environ['WHAT'] = 'slow'
+        tool = self.python(
+            'from pathlib import Path\n'
+            'from dmirrorlib import build, cache, tiers\n'
+            'with cache.lock("b", "building"):\n'
+            f'    build.build_kernel(Path({str(self.tree)!r}), '
+            f'Path({str(self.build)!r}), tiers.get("um"), 1)')
+        self.wait_for(self.build / 'started')
+        pid = int((self.build / 'started').read_text())
+        tool.kill()
+        tool.wait(10)
+        path = cache.sub('state') / 'b.lock'
+        with path.open('r+') as file:
+            with self.assertRaises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            proc.end_session(pid, 1.0)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def test_environment_does_not_choose(self) -> None:
+        os.environ.update(ARCH='arm64', KCFLAGS='-O3', KBUILD_OUTPUT='/x',
+                          MAKEFLAGS='-n', MAKELEVEL='1', CC='clang', O='/y',
+                          V='1', KCONFIG_CONFIG='/z', LLVM='1',
+                          CCACHE_DIR='/cc', obj='here')
+        env = proc.build_env({'WHAT': 'x'})
+        self.assertFalse(set(env) & {
+            'ARCH', 'KCFLAGS', 'KBUILD_OUTPUT', 'MAKEFLAGS', 'MAKELEVEL',
+            'CC', 'O', 'V', 'KCONFIG_CONFIG', 'LLVM', 'obj'})
+        self.assertEqual((env['CCACHE_DIR'], env['WHAT'], env['PATH']),
+                         ('/cc', 'x', os.environ['PATH']))
+        with mock.patch.object(build, '_told', set()):
+            self.make('good')
+            self.make('good')
+        self.assertEqual([s for s in self.said if 'ignoring' in s], [
+            'warning: ignoring ARCH, CC, KBUILD_OUTPUT, KCFLAGS, '
+            'KCONFIG_CONFIG, LLVM of the environment: the tier says what is '
+            'built (--kconfig-add adds options).'])
 
     def test_count(self) -> None:
         (self.build / 'mm').mkdir()

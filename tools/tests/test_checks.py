@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Callable, Dict, List
 from unittest import mock
 
-from dmirrorlib import checks, verb_check, verb_test, verdict
-from dmirrorlib.errors import EXIT_FAIL, EXIT_PASS
+from dmirrorlib import checks, proc, verb_check, verb_test, verdict
+from dmirrorlib.errors import EXIT_FAIL, EXIT_PASS, ToolError
 from dmirrorlib.source import Tree
 
 TREE = Tree(path=Path('/nonexistent'), version='7.3.4', owned=False)
@@ -107,15 +107,42 @@ class Sums(unittest.TestCase):
         """Sum up a run of the tools' tests that said `text`."""
         tally = verb_test.Tally()
         done = mock.Mock(stdout=text, returncode=code)
-        with mock.patch('subprocess.run', return_value=done), \
+        with mock.patch('subprocess.run', return_value=done) as ran, \
                 contextlib.redirect_stdout(io.StringIO()):
-            verb_test.tools_tests(tally)
+            verb_test.tools_tests(tally, TREE)
+        self.assertEqual(ran.call_args.kwargs['env']['KDIR'],
+                         str(TREE.path))
         return tally
+
+    def test_stock_kunit_is_ended_and_holds_the_lock(self) -> None:
+        with tempfile.TemporaryDirectory() as folder, \
+                mock.patch.dict(os.environ, XDG_CACHE_HOME=folder):
+            tree = Tree(Path(folder), '7.3.4', False)
+            script = Path(folder) / 'tools/testing/kunit/kunit.py'
+            script.parent.mkdir(parents=True)
+            script.write_text(
+                'import fcntl, glob, os, subprocess, time\n'
+                f'[path] = glob.glob("{folder}/dmirror/state/build-*.lock")\n'
+                'try:\n'
+                '    fcntl.flock(open(path), fcntl.LOCK_EX | fcntl.LOCK_NB)\n'
+                'except BlockingIOError:\n'
+                f'    open("{folder}/pid", "w").write(str(os.getpid()))\n'
+                'subprocess.run(["sleep", "60"])\n')
+            with mock.patch.object(verb_test, 'STOCK_LIMIT', 2.0), \
+                    self.assertRaises(ToolError) as caught:
+                verb_test.stock_kunit(verb_test.Tally(), tree, 'um', 'tcg')
+            self.assertIn('was ended', caught.exception.message)
+            pid = int((Path(folder) / 'pid').read_text())
+            self.assertEqual(proc.session_members(pid), [])
 
     def test_reads_the_sums_of_unittest(self) -> None:
         rows = (
             ('Ran 12 tests in 1.0s\n\nOK\n', 0, (12, 0, 0)),
             ('Ran 12 tests in 1.0s\n\nOK (skipped=2)\n', 0, (10, 0, 2)),
+            ('Ran 12 tests in 1.0s\n\nOK (skipped=1, expected failures=2)\n',
+             0, (11, 0, 1)),
+            ('Ran 12 tests in 1.0s\n\nFAILED (unexpected successes=2)\n',
+             1, (10, 2, 0)),
             ('Ran 12 tests in 1.0s\n\nFAILED (failures=2, errors=1)\n', 1,
              (9, 3, 0)),
             ('Traceback ...\nImportError: x\n', 1, (0, 1, 0)),

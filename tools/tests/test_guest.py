@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import List, Tuple
 from unittest import mock
 
-from dmirrorlib import guest, tiers
+from dmirrorlib import guest, proc, tiers
 from dmirrorlib.errors import ToolError
 
 from . import consoles, support
@@ -60,13 +60,13 @@ class GuestCase(support.TempCase):
     @staticmethod
     def kill_session(session: int) -> None:
         """End what a failed test left."""
-        for pid in guest.session_members(session):
+        for pid in proc.session_members(session):
             os.kill(pid, 9)
 
     def nothing_left(self) -> None:
         """No process of any guest's session exists."""
         for session in self.sessions:
-            self.assertEqual(guest.session_members(session), [])
+            self.assertEqual(proc.session_members(session), [])
             self.assertFalse(Path(f'/proc/{session}').exists())
 
 
@@ -126,6 +126,39 @@ class Watchdog(GuestCase):
             ['/bin/sh', '-c', 'exec >/dev/null 2>&1; sleep 60'], 0.5))
         self.assertEqual(end.why, 'silent')
 
+    def test_a_slow_reader_is_no_silence(self) -> None:
+        made = self.start_argv(
+            ['/bin/sh', '-c', 'for i in 1 2 3 4 5 6 7 8 9; do echo $i; '
+             'sleep 0.1; done'], 0.4)
+        lines = []
+        with made:
+            for line in made.lines():
+                lines.append(line.text)
+                if len(lines) == 1:
+                    time.sleep(1.5)
+        self.assertEqual((len(lines), made.end.why), (9, 'exit'))
+
+    def test_flood(self) -> None:
+        with mock.patch.object(guest, 'FLOOD', 1 << 20):
+            lines, end = self.run_it(self.start_argv(
+                ['/bin/sh', '-c', 'exec yes']))
+            self.assertEqual((end.why, end.sentence()), (
+                'flood', 'printed more than 1 MB and was ended'))
+        self.assertLessEqual((self.tmp / 'console.log').stat().st_size,
+                             1 << 20)
+
+    def test_long_lines_are_cut(self) -> None:
+        lines, end = self.run_it(self.start_argv(
+            [sys.executable, '-c', 'print("x" * 1000000)']))
+        self.assertEqual((sum(map(len, lines)), end.why), (1000000, 'exit'))
+        self.assertLess(max(map(len, lines)), 2 * guest.MAX_LINE)
+
+    def test_console_that_cannot_be_written_starts_nothing(self) -> None:
+        with mock.patch('subprocess.Popen') as started, \
+                self.assertRaises(OSError):
+            guest.Guest(['true'], self.tmp / 'none' / 'c', 1, 1)
+        started.assert_not_called()
+
     def test_given_up_by_the_caller(self) -> None:
         made = self.start('dmirror_pt.walk=chatty')
         with self.assertRaises(KeyboardInterrupt), made:
@@ -176,9 +209,9 @@ class Watchdog(GuestCase):
         tool.kill()
         tool.wait()
         end = time.monotonic() + 5
-        while guest.session_members(pid) and time.monotonic() < end:
+        while proc.session_members(pid) and time.monotonic() < end:
             time.sleep(0.02)
-        self.assertEqual(guest.session_members(pid), [])
+        self.assertEqual(proc.session_members(pid), [])
 
 
 class CommandLines(support.TempCase):
@@ -221,7 +254,7 @@ class CommandLines(support.TempCase):
                                  start_new_session=True)
         self.addCleanup(child.wait)
         self.addCleanup(child.kill)
-        self.assertEqual(guest.session_members(child.pid), [child.pid])
+        self.assertEqual(proc.session_members(child.pid), [child.pid])
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 from unittest import mock
 
-from dmirrorlib import (accel, cache, cli, graft, guest, ktap, run, rundir,
-                        source, tiers, verb_run, verdict)
+from dmirrorlib import (accel, cache, cli, graft, guest, ktap, proc, run,
+                        rundir, source, tiers, verb_run, verdict)
 from dmirrorlib.errors import (EXIT_FAIL, EXIT_INFRA, EXIT_PASS, EXIT_USAGE,
                                ToolError, UsageError)
 
@@ -173,6 +174,13 @@ class Engine(EngineCase):
                 self.assertRaises(KeyError):
             made.plan()
 
+    def test_half_a_list_is_no_plan(self) -> None:
+        made = self.session('list=dies')
+        with self.fails('did not list all', 'without a shutdown'):
+            made.plan()
+        os.environ['FAKE'] = ''
+        self.assertEqual(len(made.plan()), len(ALL))
+
     def test_kernel_dies_before_kunit_although_it_listed(self) -> None:
         made = self.session()
         made.plan()
@@ -182,16 +190,28 @@ class Engine(EngineCase):
         self.assertIn('um: ERROR', result.summary())
 
     def test_run_folder(self) -> None:
-        result = self.judged('dmirror_pt.clear_range=panic', seed=7)
+        (self.build / '.config').write_text(
+            'CONFIG_KUNIT=y\nCONFIG_CC_VERSION_TEXT="gcc 99"\n')
+        made = self.session('dmirror_pt.clear_range=panic', seed=7,
+                            kconfig_add=['CONFIG_X=y'])
+        proc.record(['make', 'it'])
+        result = made.run()
         folder = Path(result.folder)
         latest = folder.parent / 'latest-um'
         self.assertEqual(latest.resolve(), folder.resolve())
-        self.assertEqual((folder / 'config').read_text(), 'CONFIG_KUNIT=y\n')
+        self.assertIn('CONFIG_KUNIT=y\n', (folder / 'config').read_text())
+        for line in ('kconfig_add: CONFIG_X=y', 'compiler: gcc 99\n',
+                     'tree revision: '):
+            self.assertIn(line, (folder / 'versions.txt').read_text())
+        self.assertEqual(self.judged().data['versions']['seed'], '4711')
+        self.assertEqual(latest.resolve().parent, folder.parent)
         self.assertIn('Kernel panic', (folder / 'console.log').read_text())
         self.assertTrue((folder / 'console-2.log').exists())
         commands = (folder / 'commands.txt').read_text()
         self.assertIn('kunit.filter_glob=dmirror_pt.orders', commands)
         self.assertIn('dmirror_kunit.seed=7', commands)
+        self.assertIn('kunit.action=list', commands)
+        self.assertIn('make it', commands)
         self.assertIn('seed: 7', (folder / 'versions.txt').read_text())
         data = json.loads((folder / 'results.json').read_text())
         self.assertEqual(data, json.loads(json.dumps(result.data)))
@@ -232,7 +252,7 @@ class Engine(EngineCase):
         with mock.patch.object(run, 'Guest', Watched), \
                 self.assertRaises(KeyboardInterrupt):
             made.run()
-        self.assertEqual(guest.session_members(started[0]._proc.pid), [])
+        self.assertEqual(proc.session_members(started[0]._proc.pid), [])
 
 
 class Parts(EngineCase):
@@ -299,8 +319,12 @@ class Verb(EngineCase):
     """The command line."""
 
     def call(self, *words: str, fake: str = '',
-             builds: Optional[Exception] = None) -> 'tuple[int, str]':
-        """Run the verb with the fake kernel; return its code and stdout."""
+             builds: Optional[Exception] = None,
+             strict: bool = False) -> 'tuple[int, str]':
+        """Run the verb with the fake kernel; return its code and stdout.
+
+        strict: what it does not foresee comes through.
+        """
         os.environ['FAKE'] = fake
         out = io.StringIO()
 
@@ -317,7 +341,14 @@ class Verb(EngineCase):
                 mock.patch.object(run, 'build_dir',
                                   return_value=self.build), \
                 mock.patch.object(run.Session, 'build', build):
-            code = cli.main(['run', *words])
+            if strict:
+                try:
+                    args = cli.build_parser().parse_args(['run', *words])
+                    code = int(args.main(args))
+                except ToolError as err:
+                    code = err.code
+            else:
+                code = cli.main(['run', *words])
         return code, out.getvalue()
 
     def setUp(self) -> None:
@@ -349,6 +380,59 @@ class Verb(EngineCase):
                          'pass')
 
     @consoles.needs_tree
+    def test_json_never_tells_of_a_former_run(self) -> None:
+        path = self.tmp / 'out.json'
+        path.write_text('{"verdict": "pass"}')
+        with self.assertRaises(AssertionError):
+            self.call('--json', str(path),
+                      builds=AssertionError('unforeseen'), strict=True)
+        self.assertEqual(json.loads(path.read_text())['verdict'], 'error')
+        self.assertEqual(self.call('--json', str(path))[0], EXIT_PASS)
+        self.assertEqual(json.loads(path.read_text())['verdict'], 'pass')
+        self.assertEqual(self.call('--json', str(path), 'nothing')[0],
+                         EXIT_USAGE)
+        data = json.loads(path.read_text())
+        self.assertEqual(data['verdict'], 'error')
+        self.assertIn('matches none', data['reasons'][0])
+        self.assertEqual([p.name for p in self.tmp.glob('out*')],
+                         ['out.json'])
+        self.assertEqual(self.call('--json', '/dev/null')[0], EXIT_PASS)
+        self.assertFalse(os.path.isfile('/dev/null'))
+
+    @consoles.needs_tree
+    def test_json_that_cannot_be_written(self) -> None:
+        never = AssertionError('no work may be done')
+        code, _ = self.call('--json', str(self.tmp / 'none' / 'x'),
+                            builds=never, strict=True)
+        self.assertEqual(code, EXIT_USAGE)
+        save = verb_run.Results._save
+
+        def full(results: verb_run.Results, word: str, code: int,
+                 reasons: List[str]) -> None:
+            if word != 'error':
+                raise OSError(28, 'No space left on device')
+            save(results, word, code, reasons)
+
+        path = str(self.tmp / 'out.json')
+        with mock.patch.object(verb_run.Results, '_save', full):
+            self.assertEqual(self.call('--json', path)[0], EXIT_INFRA)
+            self.assertEqual(self.call(
+                '--json', path, fake='dmirror_pt.walk=fail')[0], EXIT_FAIL)
+
+    def test_seeds(self) -> None:
+        for text in ('0', '-1', 'x', str(1 << 63)):
+            with self.assertRaises(argparse.ArgumentTypeError):
+                verb_run._seed(text)
+        self.assertEqual(verb_run._seed(str((1 << 63) - 1)), (1 << 63) - 1)
+
+    def test_reasons_shown_are_bounded(self) -> None:
+        out = io.StringIO()
+        result = verdict.judge('um', [('a', f'c{i}') for i in range(60)],
+                               [], {}, False)
+        verb_run.show(result, out)
+        self.assertIn('  ... and 10 more.\n', out.getvalue())
+
+    @consoles.needs_tree
     def test_list(self) -> None:
         code, out = self.call('--list', 'dmirror_pt')
         self.assertEqual((code, out.split()), (EXIT_PASS, ALL[:3]))
@@ -374,15 +458,45 @@ class RunFolders(EngineCase):
 
     def test_prune(self) -> None:
         runs = cache.sub('runs')
-        for i in range(25):
-            (runs / f'20200101T0000{i:02}Z-um-1').mkdir()
-        (runs / 'latest-x86_64').symlink_to('20200101T000000Z-um-1')
+        old = [f'20200101T0000{i:02}Z-um-1' for i in range(25)]
+        other = [f'20190101T0000{i:02}Z-um-broken-1' for i in range(20)]
+        mine = f'20180101T000000Z-um-{os.getpid()}-2'
+        today = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(
+            time.time() - 3600))
+        young = [f'{today}-um-1-{i}' for i in range(2, 30)]
+        for name in [*old, *other, mine, *young, 'mine-own-folder']:
+            (runs / name).mkdir()
+        (runs / 'latest-x86_64').symlink_to(old[0])
         folder = rundir.RunDir('um')
-        kept = sorted(p.name for p in runs.iterdir() if not p.is_symlink())
-        self.assertEqual(len(kept), 21)
-        self.assertEqual(kept[0], '20200101T000000Z-um-1')   # latest-x86_64
-        self.assertEqual(kept[-1], folder.path.name)
+        kept = {p.name for p in runs.iterdir() if not p.is_symlink()}
+        self.assertEqual(kept, {old[0], *other, mine, *young,
+                                'mine-own-folder', folder.path.name})
         self.assertNotEqual(rundir.RunDir('um').path, folder.path)
+
+    def test_never_too_many(self) -> None:
+        runs = cache.sub('runs')
+        today = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
+        for i in range(210):
+            (runs / f'{today}-um-1-{i + 2}').mkdir()
+        rundir.RunDir('x86_64')
+        kept = [p for p in runs.iterdir() if not p.is_symlink()]
+        self.assertLessEqual(len(kept), rundir.KEEP_ALL + 1)
+        self.assertTrue((runs / f'{today}-um-1-211').exists())
+
+    def test_tree_in_git(self) -> None:
+        tree = support.make_tree(self.tmp / 'tree')
+        state = run._tree_state(source.Tree(tree, '7.3.4', False))
+        self.assertEqual(state, 'not in git')
+        git = ['git', '-C', str(tree), '-c', 'user.name=x', '-c',
+               'user.email=x@y']
+        for words in (['init', '-q'], ['add', '.'], ['commit', '-qm', 'x']):
+            self.assertEqual(proc.run([*git, *words]).returncode, 0)
+        (tree / 'drivers/Kconfig').write_text('grafted')
+        state = run._tree_state(source.Tree(tree, '7.3.4', False))
+        self.assertRegex(state, '^[0-9a-f]{40}$')
+        (tree / 'Makefile').write_text('changed')
+        state = run._tree_state(source.Tree(tree, '7.3.4', False))
+        self.assertRegex(state, r'^[0-9a-f]{40} \(dirty\)$')
 
 
 class Accelerator(support.TempCase):

@@ -55,6 +55,25 @@ INFO: lockdep is turned off.
 CPU: 0 UID: 0 PID: 91 Comm: kunit Tainted: G        W        N  7.3.4 #1
 Tainted: [D]=DIE, [N]=TEST
 Call Trace:
+** 57 printk messages dropped **
+mm/pgtable-generic.c:54: bad pmd 00000000deadbeef(80000000000000e7)
+mm/memory.c:501: bad pte 00000000deadbeef(80000000000000e7)
+mm/pgtable-generic.c:29: bad pgd 00000000deadbeef(80000000000000e7)
+get_swap_device: Bad swap file entry 3ffffffffffff
+get_swap_device: Bad swap offset entry 3ffffffffffff
+Trying to free nonexistent resource <0x0000000000000010-0x000000000000001f>
+Disabling lock debugging due to kernel taint
+softirq: huh, entered softirq 1 TIMER 0000 with preempt_count 00000100
+watchdog: Watchdog detected hard LOCKUP on cpu 1
+turning off the locking correctness validator.
+note: kunit_try_catch[91] exited with preempt_count 1
+Memory failure: 0x1234: recovery action for dirty LRU page: Recovered
+something before it WARNING: mm/hmm.c:12 at hmm_range_fault+0x12/0x34
+Booting kernel: `x' invalid for parameter `dmirror_kunit.seed'
+Booting kernel: `x' invalid for parameter `kunit.timeout'
+Unknown kernel command line parameters "dmirror_kunit.sed=1", will be passed
+BUG: KASAN: use-after-free in x KTAP version 1
+ODEBUG: free active (active state 0) object: 00000000deadbeef
 half a line from another CPU BUG: KASAN: use-after-free in x+0x1/0x2
 '''.splitlines()
 
@@ -75,6 +94,11 @@ Tainted: [O]=OOT_MODULE, [N]=TEST
     # walk: WARNING: a diagnostic
 # dmirror_pt: BUG: a diagnostic too
     ok 1 WARNING: a name
+Kernel command line: slab_nomerge
+slab_nomerge enabled
+kfence: initialized - using 2097152 bytes for 255 objects at 0x(____ptrval____)
+ODEBUG: selftest passed
+Unknown kernel command line parameters "mem=1G", will be passed to user space.
 clocksource: Watchdog remote CPU 1 read timed out
 printk: legacy console [ttyS0] enabled
 Running RCU self tests
@@ -121,6 +145,23 @@ class Scan(unittest.TestCase):
                 ' b+0x1/0x2', '---[ end trace 0000000000000000 ]---']
         self.assertEqual([s.title for s in scan(dump + dump)],
                          ['WARNING: a.c:1 at a+0x1/0x2, CPU#0: k/1'] * 2)
+
+    def test_dropped_messages_are_told_as_such(self) -> None:
+        found = scan(['BUG: x', '** 57 printk messages dropped **'])
+        self.assertEqual(len(found), 2)
+        self.assertIn('The console is not complete, console line 7',
+                      found[1].reason())
+
+    def test_the_same_again_is_folded(self) -> None:
+        lines: List[str] = []
+        for number in range(9):
+            lines += ['------------[ cut here ]------------',
+                      f'WARNING: a.c:1 at a+0x1/0x2, CPU#0: k/{number}',
+                      'Call Trace:', ' b+0x1/0x2',
+                      '---[ end trace 0000000000000000 ]---']
+        folded = splat.fold(scan(lines + ['BUG: another']))
+        self.assertEqual([s.count for s in folded], [9, 1])
+        self.assertIn('9 times', folded[0].reason())
 
     def test_recorded(self) -> None:
         for name, title, functions in (

@@ -168,6 +168,54 @@ class Judged(unittest.TestCase):
         self.assertEqual(verdict.judge('um', [], [boot], {}, False).code,
                          EXIT_FAIL)
 
+    def test_a_skip_has_its_recorded_reason(self) -> None:
+        boot = consoles.examine('green')
+        result = verdict.judge('um', consoles.PLAN, [boot],
+                               {'dmirror_mirror.huge': 'no swap'}, False)
+        self.assertEqual(result.reasons, [
+            'dmirror_mirror.huge was skipped for another reason: got "no '
+            'transparent huge pages", wanted "no swap" (the list of expected '
+            'skips).'])
+
+    def test_a_crash_gives_no_advice_on_skips(self) -> None:
+        expected = dict(consoles.EXPECTED,
+                        **{'dmirror_pt.orders[order 9]': 'x'})
+        for name in ('panic-in-param', 'panic-in-case'):
+            boot = consoles.examine(name, PANIC)
+            result = verdict.judge('um', consoles.PLAN, [boot], expected,
+                                   False)
+            self.assertNotIn('delete', ' '.join(result.reasons), name)
+
+    def test_lost_parameters(self) -> None:
+        lines = consoles.console('green')
+        lines.remove('        ok 2 order 9')
+        report = consoles.parser().parse(iter(lines), None)
+        boot = verdict.examine(consoles.PLAN, lines, [], report,
+                               consoles.CLEAN)
+        result = verdict.judge('um', consoles.PLAN, [boot],
+                               consoles.EXPECTED, False)
+        self.assertIn('dmirror_pt.orders has 1 results of parameters but '
+                      'says that it ran 2', ' '.join(result.reasons))
+
+    def test_nameless_tests_of_the_parser(self) -> None:
+        lines = consoles.console('green')
+        # The suite ends before its plan is fulfilled, as after a crash.
+        del lines[lines.index('    ok 2 clear_range'):
+                  lines.index('ok 1 dmirror_pt')]
+        report = consoles.parser().parse(iter(lines), None)
+        boot = verdict.examine(consoles.PLAN, lines, [], report,
+                               consoles.CLEAN)
+        self.assertNotIn('', [c.name for c in boot.cases])
+
+    def test_the_same_complaint_is_one_reason(self) -> None:
+        boot = consoles.examine('warn')
+        boot.splats *= 30
+        result = verdict.judge('um', consoles.PLAN, [boot],
+                               consoles.EXPECTED, False)
+        told = [r for r in result.reasons if 'Kernel complaint' in r]
+        self.assertEqual(len(told), 1)
+        self.assertIn('30 times', told[0])
+
     def test_module_taint_only_where_allowed(self) -> None:
         boot = consoles.examine('green')
         boot.taints['dmirror_pt'] = 0x41000

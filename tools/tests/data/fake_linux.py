@@ -5,7 +5,7 @@
 Like the kernel it obeys kunit.action=list and kunit.filter_glob. $FAKE says
 what goes wrong, as in 'dmirror_pt.walk=hang shutdown=hang boot=silent'. What
 a case can do: fail, skip, panic, hang, exit, warn, chatty. At shutdown: hang,
-panic, exit3. At boot: silent, panic, zero. 'ignore=term' ignores SIGTERM,
+panic, exit3. At boot: silent, panic, zero; while listing: dies. 'ignore=term' ignores SIGTERM,
 'fork=1' starts a second process, which only SIGKILL ends.
 """
 
@@ -91,6 +91,8 @@ def main() -> None:
             say(suite)
             for case in cases:
                 say(f'{suite}.{case}')
+                if FAKE.get('list') == 'dies':
+                    sys.exit(0)
         say('reboot: System halted')
         return
     say(f'1..{len(plan)}')
@@ -110,6 +112,9 @@ def main() -> None:
                 do(what, case)
             bad = bad or what == 'fail'
             result('    ', i, case, what)
+        seed = ARGS.get('dmirror_kunit.seed', '4711')
+        say(f'    # dmirror: seed {seed} (dmirror_kunit.seed={seed} repeats '
+            'it)')
         say('    # dmirror: taint 0x40000')
         result('', number, suite, 'fail' if bad else '')
     end = FAKE.get('shutdown')
