@@ -2,12 +2,9 @@
 /* The device's loads and stores: what the CPU sees of them and the reverse. */
 #include "fixture.h"
 
-#include <kunit/static_stub.h>
-#include <linux/hmm.h>
 #include <linux/mman.h>
-#include <linux/sched/signal.h>
 
-#include "../drivers/dmirror/mm.h"
+#include "race.h"
 #include "user.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -237,62 +234,19 @@ static void access_after_dontneed(struct kunit *test)
 			    "beside MADV_DONTNEED");
 }
 
-/**
- * struct race - watches the faults of an access, and disturbs them
- * @start: where the last fault began
- * @calls: how often hmm_range_fault() was called
- * @replace: page to replace in every second call, 0 for none
- * @kill: send this thread a SIGKILL in the first call
- * @failed: a page could not be replaced
- */
-struct race {
-	unsigned long start;
-	unsigned int calls;
-	unsigned long replace;
-	bool kill;
-	bool failed;
-};
-
-/* Must not assert: a reference to the mm is held meanwhile. */
-static int watch_range_fault(struct hmm_range *range)
-{
-	struct race *race = dmirror_fixture(kunit_get_current_test())->stub;
-	int ret = __dmirror_mm_range_fault(range);
-	unsigned long got = race->replace;
-
-	race->start = range->start;
-	if (race->replace && race->calls & 1)
-		got = vm_mmap(NULL, race->replace, PAGE_SIZE, RW,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
-	race->failed |= got != race->replace;
-	if (race->kill && !race->calls)
-		send_sig(SIGKILL, current, 1);
-	race->calls++;
-
-	return ret;
-}
-
-static void race_with(struct kunit *test, struct race *race)
-{
-	dmirror_fixture(test)->stub = race;
-	kunit_activate_static_stub(test, dmirror_mm_range_fault,
-				   watch_range_fault);
-}
-
 static void fault_starts_where_the_copy_stopped(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 16, RW);
-	struct race race = { };
+	struct dmirror_race race = { };
 
 	dmirror_user_fill(test, addr, 16, 3);
 	dmirror_device_read(test, mirror, addr, 10, 3, "of the first 10");
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	dmirror_device_read(test, mirror, addr, 16, 3, "of all 16");
 	KUNIT_EXPECT_EQ_MSG(test, (race.start - addr) >> PAGE_SHIFT, 10UL,
 			    "page at which the fault began");
-	KUNIT_EXPECT_EQ_MSG(test, race.calls, 1U,
-			    "calls of hmm_range_fault()");
+	dmirror_race_done(test, &race, 1);
 }
 
 /* Each fault maps page 0, and loses it while it maps the second batch. */
@@ -301,16 +255,19 @@ static void fruitless_faults_come_to_an_end(struct kunit *test)
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 65, RW);
 	struct dmirror_access_result result;
-	struct race race = { .replace = addr };
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_replace, .addr = addr, .from = 1,
+		.every = 2, .times = UINT_MAX,
+	};
 	void *buf;
 
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	DMIRROR_EXPECT_ERRNO(test, read_pages(test, mirror, addr, 65, &buf,
 					      &result),
 			     -EBUSY, "read that never finds page 0");
-	KUNIT_EXPECT_FALSE_MSG(test, race.failed, "the mischief itself");
 	KUNIT_EXPECT_EQ_MSG(test, result.cpages, 0UL, "pages copied");
 	KUNIT_EXPECT_EQ_MSG(test, result.faults, 100UL, "faults");
+	DMIRROR_EXPECT_ERRNO(test, race.error, 0, "the mischief itself");
 }
 
 static void access_can_be_killed(struct kunit *test)
@@ -318,16 +275,18 @@ static void access_can_be_killed(struct kunit *test)
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 200, RW);
 	struct dmirror_access_result result;
-	struct race race = { .kill = true };
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_kill, .times = 1,
+	};
 	void *buf = dmirror_buf(test, 200);
 	int ret;
 
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	dmirror_killable(test);
 	ret = dmirror_access_read(mirror, addr, 200, buf, &result);
 	dmirror_unkill(test);
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "read of a killed thread");
-	KUNIT_EXPECT_EQ_MSG(test, race.calls, 1U, "calls after the kill");
+	dmirror_race_done(test, &race, 1);
 	KUNIT_EXPECT_EQ_MSG(test, result.cpages, 64UL,
 			    "pages of the batch that was mapped");
 }

@@ -7,14 +7,13 @@
 #include "fixture.h"
 
 #include <kunit/resource.h>
-#include <kunit/static_stub.h>
 #include <linux/mman.h>
 #include <linux/mmu_notifier.h>
-#include <linux/sched/signal.h>
 
 #include "../drivers/dmirror/inject.h"
 #include "../drivers/dmirror/mm.h"
 #include "private_devmem.h"
+#include "race.h"
 #include "user.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -392,87 +391,20 @@ static void non_blockable_invalidation_is_refused(struct kunit *test)
 			     0, "fault after the refusal and the invalidation");
 }
 
-/**
- * struct race - what happens between hmm_range_fault() and the update lock
- * @disturb: the mischief; returns an errno, because it must not assert: a
- *	reference to the mm is held meanwhile
- * @addr: its argument
- * @from: in which call it is done first, counted from 0
- * @times: in how many calls
- * @calls: how often hmm_range_fault() was called
- * @error: the first error of the mischief itself
- */
-struct race {
-	int (*disturb)(unsigned long addr);
-	unsigned long addr;
-	unsigned int from;
-	unsigned int times;
-	unsigned int calls;
-	int error;
-};
-
-static int range_fault_then_disturb(struct hmm_range *range)
-{
-	struct race *race = dmirror_fixture(kunit_get_current_test())->stub;
-	int ret = __dmirror_mm_range_fault(range);
-	unsigned int call = race->calls++;
-	int error;
-
-	if (call < race->from || call - race->from >= race->times)
-		return ret;
-	error = race->disturb(race->addr);
-	if (!race->error)
-		race->error = error;
-
-	return ret;
-}
-
-static void race_with(struct kunit *test, struct race *race)
-{
-	dmirror_fixture(test)->stub = race;
-	kunit_activate_static_stub(test, dmirror_mm_range_fault,
-				   range_fault_then_disturb);
-}
-
-static void race_done(struct kunit *test, const struct race *race,
-		      unsigned int calls)
-{
-	DMIRROR_EXPECT_ERRNO(test, race->error, 0, "the mischief itself");
-	KUNIT_EXPECT_EQ_MSG(test, race->calls, calls,
-			    "calls of hmm_range_fault()");
-}
-
-static int disturb_unmap(unsigned long addr)
-{
-	return vm_munmap(addr + PAGE_SIZE, PAGE_SIZE);
-}
-
-static int disturb_replace(unsigned long addr)
-{
-	unsigned long got = vm_mmap(NULL, addr + PAGE_SIZE, PAGE_SIZE, RW,
-				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
-
-	return got == addr + PAGE_SIZE ? 0 : -ENOMEM;
-}
-
-static int disturb_protect(unsigned long addr)
-{
-	return user_mprotect(addr + PAGE_SIZE, PAGE_SIZE, PROT_READ);
-}
-
 static void unmap_during_fault(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 3, RW);
-	struct race race = {
-		.disturb = disturb_unmap, .addr = addr, .times = 1,
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_unmap, .addr = addr + PAGE_SIZE,
+		.times = 1,
 	};
 
 	dmirror_user_fill(test, addr, 3, 1);
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_WRITE),
 			     -EFAULT, "fault with munmap in the middle");
-	race_done(test, &race, 2);
+	dmirror_race_done(test, &race, 2);
 	dmirror_expect_pt(test, mirror, addr, "---",
 			  "after a fault that lost to munmap of page 1");
 }
@@ -481,16 +413,17 @@ static void replacement_during_fault(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 3, RW);
-	struct race race = {
-		.disturb = disturb_replace, .addr = addr, .times = 1,
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_replace, .addr = addr + PAGE_SIZE,
+		.times = 1,
 	};
 	struct dmirror_mirror_stats stats;
 
 	dmirror_user_fill(test, addr, 3, 1);
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_READ), 0,
 			     "fault with a page replaced in the middle");
-	race_done(test, &race, 2);
+	dmirror_race_done(test, &race, 2);
 	dmirror_mirror_stats(mirror, &stats);
 	KUNIT_EXPECT_EQ(test, stats.retries, 1UL);
 	dmirror_expect_pt(test, mirror, addr, "wrw",
@@ -502,14 +435,16 @@ static void replacement_during_fault(struct kunit *test)
 static void protection_during_fault(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
-	struct race race = { .disturb = disturb_protect, .times = 1 };
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_protect, .times = 1,
+	};
 	unsigned long addr;
 
 	DMIRROR_REQUIRES_BUILTIN(test);
 	addr = dmirror_user_map(test, 3, RW);
-	race.addr = addr;
+	race.addr = addr + PAGE_SIZE;
 	dmirror_user_fill(test, addr, 3, 1);
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 3, DMIRROR_PERM_WRITE),
 			     -EPERM, "fault with mprotect in the middle");
 	dmirror_expect_pt(test, mirror, addr, "---",
@@ -521,11 +456,12 @@ static void invalidation_elsewhere_does_no_harm(struct kunit *test)
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 2, RW);
 	unsigned long other = mirrored(test, mirror, 3);
-	struct race race = {
-		.disturb = disturb_unmap, .addr = other, .times = 1,
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_unmap, .addr = other + PAGE_SIZE,
+		.times = 1,
 	};
 
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 2, DMIRROR_PERM_WRITE),
 			     0, "fault with munmap elsewhere in the middle");
 	dmirror_expect_pt(test, mirror, addr, "ww", "after the fault");
@@ -537,17 +473,18 @@ static void fault_gives_up_in_time(struct kunit *test)
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 3, RW);
 	unsigned long end = addr + 3 * PAGE_SIZE;
-	struct race race = {
-		.disturb = disturb_replace, .addr = addr, .times = UINT_MAX,
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_replace, .addr = addr + PAGE_SIZE,
+		.times = UINT_MAX,
 	};
 	struct dmirror_mirror_stats stats;
 
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	DMIRROR_EXPECT_ERRNO(test,
 			     dmirror_mirror_fault(mirror, addr, end,
 						  DMIRROR_PERM_READ, 0),
 			     -EBUSY, "fault with no time");
-	race_done(test, &race, 1);
+	dmirror_race_done(test, &race, 1);
 	DMIRROR_EXPECT_ERRNO(test,
 			     dmirror_mirror_fault(mirror, addr, end,
 						  DMIRROR_PERM_READ, 20),
@@ -560,53 +497,40 @@ static void fault_gives_up_in_time(struct kunit *test)
 			      "giving up left slots");
 }
 
-static int disturb_kill(unsigned long addr)
-{
-	send_sig(SIGKILL, current, 1);
-
-	return disturb_replace(addr);
-}
-
 static void fault_can_be_killed(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 3, RW);
-	struct race race = {
-		.disturb = disturb_kill, .addr = addr, .times = 1,
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_replace_and_kill,
+		.addr = addr + PAGE_SIZE, .times = 1,
 	};
 	int ret;
 
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	dmirror_killable(test);
 	ret = fault(mirror, addr, 3, DMIRROR_PERM_READ);
 	dmirror_unkill(test);
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "fault of a killed thread");
-	race_done(test, &race, 1);
+	dmirror_race_done(test, &race, 1);
 	KUNIT_EXPECT_TRUE_MSG(test, xa_empty(&mirror->pt.entries),
 			      "a killed fault left slots");
-}
-
-static int disturb_only_kill(unsigned long addr)
-{
-	send_sig(SIGKILL, current, 1);
-
-	return 0;
 }
 
 static void long_fault_can_be_killed(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 200, RW);
-	struct race race = { .disturb = disturb_only_kill, .times = 1 };
+	struct dmirror_race race = { .disturb = dmirror_disturb_kill, .times = 1 };
 	int ret;
 
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	dmirror_killable(test);
 	ret = fault(mirror, addr, 200, DMIRROR_PERM_READ);
 	dmirror_unkill(test);
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR,
 			     "fault killed in its first batch");
-	race_done(test, &race, 1);
+	dmirror_race_done(test, &race, 1);
 }
 
 static void mm_dies_under_the_mirror(struct kunit *test)

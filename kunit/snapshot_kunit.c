@@ -2,15 +2,13 @@
 /* Snapshots: the encoding as a table, and real VMAs of every protection. */
 #include "fixture.h"
 
-#include <kunit/static_stub.h>
 #include <linux/hmm.h>
 #include <linux/mman.h>
 #include <linux/pgtable.h>
-#include <linux/sched/signal.h>
 
-#include "../drivers/dmirror/mm.h"
 #include "../drivers/dmirror/snapshot.h"
 #include "../drivers/dmirror/uapi.h"
+#include "race.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -186,76 +184,21 @@ static void longer_than_a_batch(struct kunit *test)
 				"with every third page written");
 }
 
-/**
- * struct race - mischief between the walk and the check of the sequence
- * @addr: page to replace, or to unmap if @unmap
- * @times: how often
- * @unmap: munmap() it, once
- * @kill: send this thread a SIGKILL as well
- * @calls: how often hmm_range_fault() was called
- * @error: the first error of the mischief itself
- */
-struct race {
-	unsigned long addr;
-	unsigned int times;
-	bool unmap;
-	bool kill;
-	unsigned int calls;
-	int error;
-};
-
-/* Must not assert: a notifier on the stack is registered meanwhile. */
-static int range_fault_then_disturb(struct hmm_range *range)
-{
-	struct race *race = dmirror_fixture(kunit_get_current_test())->stub;
-	int ret = __dmirror_mm_range_fault(range);
-	unsigned long got;
-
-	if (race->calls++ >= race->times)
-		return ret;
-	if (race->unmap) {
-		race->error = vm_munmap(race->addr, PAGE_SIZE) ?: race->error;
-	} else {
-		got = vm_mmap(NULL, race->addr, PAGE_SIZE, RW,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
-		if (got != race->addr)
-			race->error = -ENOMEM;
-	}
-	if (race->kill)
-		send_sig(SIGKILL, current, 1);
-
-	return ret;
-}
-
-static void race_with(struct kunit *test, struct race *race)
-{
-	dmirror_fixture(test)->stub = race;
-	kunit_activate_static_stub(test, dmirror_mm_range_fault,
-				   range_fault_then_disturb);
-}
-
-static void race_done(struct kunit *test, const struct race *race,
-		      unsigned int calls)
-{
-	DMIRROR_EXPECT_ERRNO(test, race->error, 0, "the mischief itself");
-	KUNIT_EXPECT_EQ_MSG(test, race->calls, calls,
-			    "walks of the page tables");
-}
-
 static void unmap_during_snapshot(struct kunit *test)
 {
 	static const u8 want[] = { E_WRITE, E_ERROR, E_WRITE };
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 3, RW);
-	struct race race = {
-		.addr = addr + PAGE_SIZE, .times = 1, .unmap = true,
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_unmap, .addr = addr + PAGE_SIZE,
+		.times = 1,
 	};
 
 	dmirror_user_fill(test, addr, 3, 1);
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	dmirror_expect_snapshot(test, mirror, addr, want, 3,
 				"with munmap of page 1 in the middle");
-	race_done(test, &race, 2);
+	dmirror_race_done(test, &race, 2);
 }
 
 static void unmap_elsewhere_does_not_repeat_it(struct kunit *test)
@@ -263,30 +206,34 @@ static void unmap_elsewhere_does_not_repeat_it(struct kunit *test)
 	static const u8 want[] = { E_WRITE, E_WRITE };
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 4, RW);
-	struct race race = {
-		.addr = addr + 2 * PAGE_SIZE, .times = 1, .unmap = true,
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_unmap, .addr = addr + 2 * PAGE_SIZE,
+		.times = 1,
 	};
 
 	dmirror_user_fill(test, addr, 4, 1);
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	dmirror_expect_snapshot(test, mirror, addr, want, 2,
 				"with munmap beside it");
-	race_done(test, &race, 1);
+	dmirror_race_done(test, &race, 1);
 }
 
 static void snapshot_gives_up_in_time(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 2, RW);
-	struct race race = { .addr = addr, .times = UINT_MAX };
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_replace, .addr = addr,
+		.times = UINT_MAX,
+	};
 	unsigned long done = 9;
 	u8 bytes[2];
 
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, 2, bytes,
 						    &done, 0),
 			     -EBUSY, "snapshot with no time");
-	race_done(test, &race, 1);
+	dmirror_race_done(test, &race, 1);
 	DMIRROR_EXPECT_ERRNO(test, dmirror_snapshot(mirror, addr, 2, bytes,
 						    &done, 20),
 			     -EBUSY, "snapshot that finds no quiet moment");
@@ -298,23 +245,27 @@ static void snapshot_can_be_killed(struct kunit *test)
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = dmirror_user_map(test, 130, RW);
 	u8 *bytes = kunit_kzalloc(test, 130, GFP_KERNEL);
-	struct race race = { .addr = addr, .times = 1, .kill = true };
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_replace_and_kill, .addr = addr,
+		.times = 1,
+	};
 	unsigned long done = 9;
 	int ret;
 
 	KUNIT_ASSERT_NOT_NULL(test, bytes);
-	race_with(test, &race);
+	dmirror_race_with(test, &race);
 	dmirror_killable(test);
 	ret = dmirror_snapshot(mirror, addr, 130, bytes, &done,
 			       DMIRROR_FAULT_TIMEOUT_MS);
 	dmirror_unkill(test);
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR,
 			     "snapshot killed during a collision");
-	race_done(test, &race, 1);
+	dmirror_race_done(test, &race, 1);
 
 	/* Killed in the first batch, without a collision: ends after it. */
-	race = (struct race){ .addr = addr + 129 * PAGE_SIZE, .times = 1,
-			      .kill = true };
+	race = (struct dmirror_race){
+		.disturb = dmirror_disturb_kill, .times = 1,
+	};
 	dmirror_killable(test);
 	ret = dmirror_snapshot(mirror, addr, 130, bytes, &done,
 			       DMIRROR_FAULT_TIMEOUT_MS);
@@ -322,7 +273,7 @@ static void snapshot_can_be_killed(struct kunit *test)
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR,
 			     "snapshot killed in its first batch");
 	KUNIT_EXPECT_EQ_MSG(test, done, 64UL, "bytes said to be true");
-	race_done(test, &race, 1);
+	dmirror_race_done(test, &race, 1);
 }
 
 static void bad_ranges_are_refused(struct kunit *test)

@@ -28,9 +28,6 @@ static enum dmirror_perm perm_of(const struct access *access)
 	return access->store_from ? DMIRROR_PERM_WRITE : DMIRROR_PERM_READ;
 }
 
-/* Pages copied before invalidations get a chance at the lock. */
-#define COPY_BATCH 64
-
 /* Faults in a row that were undone before anything could be copied. */
 #define FRUITLESS_MAX 100
 
@@ -57,7 +54,7 @@ static unsigned long copy_run(const struct access *access, unsigned long done)
 {
 	struct dmirror_pt *pt = &access->mirror->pt;
 	unsigned long vpn = access->addr >> PAGE_SHIFT;
-	unsigned long end = min(access->npages, done + COPY_BATCH);
+	unsigned long end = min(access->npages, done + DMIRROR_BATCH);
 
 	mutex_lock(&pt->lock);
 	for (; done < end; done++) {

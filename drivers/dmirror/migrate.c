@@ -12,17 +12,14 @@
 #include "mm.h"
 #include "plan.h"
 
-/* Pages per migrate_vma_setup(). */
-#define MIGRATE_BATCH 64
-
 /**
  * struct arrays - the arrays of one batch
  * @src: what core mm found
  * @dst: where it shall go
  */
 struct arrays {
-	unsigned long src[MIGRATE_BATCH];
-	unsigned long dst[MIGRATE_BATCH];
+	unsigned long src[DMIRROR_BATCH];
+	unsigned long dst[DMIRROR_BATCH];
 };
 
 /**
@@ -114,8 +111,7 @@ static int migrate_step(struct migration *migration, unsigned long start,
 	struct vm_area_struct *vma;
 	int ret;
 
-	if (end - start > MIGRATE_BATCH << PAGE_SHIFT)
-		end = start + (MIGRATE_BATCH << PAGE_SHIFT);
+	end = dmirror_batch_end(start, end);
 
 	if (is_to_devmem(migration)) {
 		/* On a full device: what is left, perhaps nothing is wanted. */
@@ -242,7 +238,7 @@ static int evict_chunk(struct dmirror_chunk *chunk, void *arg)
 	unsigned long nr;
 
 	for (; pfn < end; pfn += nr) {
-		nr = min(end - pfn, (unsigned long)MIGRATE_BATCH);
+		nr = min(end - pfn, DMIRROR_BATCH);
 		/* Cannot fail: it notes per page what it could not lock. */
 		dmirror_mm_device_range(arrays->src, pfn, nr);
 		dmirror_plan_to_ram(arrays->src, arrays->dst, nr,

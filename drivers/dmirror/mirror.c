@@ -9,9 +9,6 @@
 #include "devmem.h"
 #include "mm.h"
 
-/* Pages per hmm_range_fault(); the array is on the stack. */
-#define FAULT_BATCH 64
-
 int dmirror_range_check(unsigned long addr, unsigned long npages,
 			unsigned long *end)
 {
@@ -25,6 +22,20 @@ int dmirror_range_check(unsigned long addr, unsigned long npages,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_range_check);
 
+bool dmirror_mirror_update_lock(struct dmirror_mirror *mirror,
+				const struct mmu_notifier_range *range)
+{
+	if (mmu_notifier_range_blockable(range)) {
+		mutex_lock(&mirror->pt.lock);
+		return true;
+	}
+	if (mutex_trylock(&mirror->pt.lock))
+		return true;
+
+	atomic_long_inc(&mirror->refused);
+	return false;
+}
+
 static bool mirror_invalidate(struct mmu_interval_notifier *notifier,
 			      const struct mmu_notifier_range *range,
 			      unsigned long cur_seq)
@@ -33,12 +44,8 @@ static bool mirror_invalidate(struct mmu_interval_notifier *notifier,
 		container_of(notifier, struct dmirror_mirror, notifier);
 	unsigned long end_vpn;
 
-	if (mmu_notifier_range_blockable(range)) {
-		mutex_lock(&mirror->pt.lock);
-	} else if (!mutex_trylock(&mirror->pt.lock)) {
-		atomic_long_inc(&mirror->refused);
+	if (!dmirror_mirror_update_lock(mirror, range))
 		return false;
-	}
 
 	/* At the end of an mm the range's end is ULONG_MAX: do not wrap. */
 	end_vpn = (range->end >> PAGE_SHIFT) + !PAGE_ALIGNED(range->end);
@@ -153,7 +160,7 @@ out_unlock:
 static int fault_once(struct dmirror_mirror *mirror, unsigned long start,
 		      unsigned long end, enum dmirror_perm perm)
 {
-	unsigned long pfns[FAULT_BATCH] = { };
+	unsigned long pfns[DMIRROR_BATCH] = { };
 	struct hmm_range range = {
 		.notifier = &mirror->notifier,
 		.start = start,
@@ -223,9 +230,7 @@ int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
 		return -EFAULT;
 
 	for (addr = start; addr < end; addr = next) {
-		next = end;
-		if (next - addr > FAULT_BATCH << PAGE_SHIFT)
-			next = addr + (FAULT_BATCH << PAGE_SHIFT);
+		next = dmirror_batch_end(addr, end);
 		ret = fault_batch(mirror, addr, next, perm, timeout_ms);
 		if (ret)
 			break;

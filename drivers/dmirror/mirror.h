@@ -27,6 +27,7 @@
 #define DMIRROR_MIRROR_H
 
 #include <linux/atomic.h>
+#include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched/signal.h>
 #include <linux/types.h>
@@ -66,6 +67,26 @@ struct dmirror_mirror {
 	atomic_long_t refused;
 };
 
+/* Pages worked on between two looks at signals and the scheduler. */
+#define DMIRROR_BATCH 64UL
+
+/**
+ * dmirror_batch_end - where the batch that begins at an address ends
+ * @addr: its first address
+ * @end: end of the whole range
+ *
+ * Context: any.
+ * Return: an address.
+ */
+static inline unsigned long dmirror_batch_end(unsigned long addr,
+					      unsigned long end)
+{
+	if (end - addr <= DMIRROR_BATCH << PAGE_SHIFT)
+		return end;
+
+	return addr + (DMIRROR_BATCH << PAGE_SHIFT);
+}
+
 /* How long a fault fights with invalidations unless told otherwise, in ms. */
 #define DMIRROR_FAULT_TIMEOUT_MS 1000
 
@@ -95,6 +116,19 @@ static inline int dmirror_killed(void)
 {
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
+
+/**
+ * dmirror_mirror_update_lock - take the update lock for an invalidation
+ * @mirror: the mirror
+ * @range: the invalidation
+ *
+ * Counts the refusal if it may not wait for the lock.
+ *
+ * Context: an invalidation callback; may sleep if @range is blockable.
+ * Return: true with mirror->pt.lock held; false if the callback has to refuse.
+ */
+bool dmirror_mirror_update_lock(struct dmirror_mirror *mirror,
+				const struct mmu_notifier_range *range);
 
 /**
  * dmirror_mirror_create - mirror an mm

@@ -11,9 +11,6 @@
 #include "mm.h"
 #include "uapi.h"
 
-/* Pages per hmm_range_fault(); the array is on the stack. */
-#define SNAPSHOT_BATCH 64
-
 /**
  * struct snapshot - one batch of a snapshot under way
  * @notifier: registered for the batch's range
@@ -86,12 +83,9 @@ static bool snapshot_invalidate(struct mmu_interval_notifier *notifier,
 		container_of(notifier, struct snapshot, notifier);
 	struct dmirror_mirror *mirror = snapshot->mirror;
 
-	if (mmu_notifier_range_blockable(range)) {
-		mutex_lock(&mirror->pt.lock);
-	} else if (!mutex_trylock(&mirror->pt.lock)) {
-		atomic_long_inc(&mirror->refused);
+	if (!dmirror_mirror_update_lock(mirror, range))
 		return false;
-	}
+
 	mmu_interval_set_seq(notifier, cur_seq);
 	mutex_unlock(&mirror->pt.lock);
 
@@ -124,7 +118,7 @@ static int snapshot_once(struct snapshot *snapshot, unsigned long start,
 			 unsigned long end, u8 *bytes)
 {
 	struct dmirror_mirror *mirror = snapshot->mirror;
-	unsigned long pfns[SNAPSHOT_BATCH] = { };
+	unsigned long pfns[DMIRROR_BATCH] = { };
 	struct hmm_range range = {
 		.notifier = &snapshot->notifier,
 		.start = start,
@@ -195,9 +189,7 @@ int dmirror_snapshot(struct dmirror_mirror *mirror, unsigned long addr,
 		return -EFAULT;
 
 	while (addr < end) {
-		next = end;
-		if (next - addr > SNAPSHOT_BATCH << PAGE_SHIFT)
-			next = addr + (SNAPSHOT_BATCH << PAGE_SHIFT);
+		next = dmirror_batch_end(addr, end);
 		ret = snapshot_batch(mirror, addr, next, bytes + *done,
 				     timeout_ms);
 		if (ret)

@@ -64,9 +64,15 @@ class TempCase(unittest.TestCase):
                 if line.startswith(start)]
 
     def python(self, code: str) -> 'subprocess.Popen[str]':
-        """Start Python code that can import dmirrorlib."""
+        """Start Python code that can import dmirrorlib.
+
+        It can be interrupted, also where these tests run in the background
+        of a shell, which makes a program ignore SIGINT.
+        """
+        heed = ('import signal\n'
+                'signal.signal(signal.SIGINT, signal.default_int_handler)\n')
         process = subprocess.Popen(
-            [sys.executable, '-c', code], stdin=subprocess.DEVNULL,
+            [sys.executable, '-c', heed + code], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(self._end, process)
         return process
