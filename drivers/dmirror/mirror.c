@@ -232,7 +232,7 @@ int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
 	for (addr = start; addr < end; addr = next) {
 		next = dmirror_batch_end(addr, end);
 		ret = fault_batch(mirror, addr, next, perm, timeout_ms);
-		if (ret)
+		if (ret || next == end)
 			break;
 		ret = dmirror_killed();
 		if (ret)
