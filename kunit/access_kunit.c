@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include <linux/mman.h>
+#include <linux/sched/signal.h>
 
 #include "race.h"
 #include "user.h"
@@ -289,6 +290,16 @@ static void access_can_be_killed(struct kunit *test)
 	dmirror_race_done(test, &race, 1);
 	KUNIT_EXPECT_EQ_MSG(test, result.cpages, 64UL,
 			    "pages of the batch that was mapped");
+
+	/* All is mapped, so that no fault asks for the signal. */
+	dmirror_device_read(test, mirror, addr, 200, 0, "after the kill");
+	dmirror_killable(test);
+	send_sig(SIGKILL, current, 1);
+	ret = dmirror_access_read(mirror, addr, 200, buf, &result);
+	dmirror_unkill(test);
+	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "read when killed before");
+	KUNIT_EXPECT_EQ_MSG(test, result.cpages, 64UL, "pages of one batch");
+	KUNIT_EXPECT_EQ_MSG(test, result.faults, 0UL, "faults");
 }
 
 /*
