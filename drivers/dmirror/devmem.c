@@ -516,6 +516,14 @@ struct page *dmirror_devmem_backing(struct page *page)
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_backing);
 
+struct page *dmirror_devmem_storage(struct page *page)
+{
+	if (is_device_private_page(page))
+		return dmirror_devmem_backing(page);
+
+	return page;
+}
+
 struct dmirror_devmem *dmirror_devmem_of(struct page *page)
 {
 	return block_of(page)->chunk->devmem;

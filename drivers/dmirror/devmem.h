@@ -279,6 +279,15 @@ void dmirror_devmem_free(struct page *page, unsigned int order);
 struct page *dmirror_devmem_backing(struct page *page);
 
 /**
+ * dmirror_devmem_storage - where the bytes of any page are
+ * @page: a system page, or an allocated device page of this driver
+ *
+ * Context: any; the page has to stay allocated.
+ * Return: dmirror_devmem_backing() of a device-private page, else @page.
+ */
+struct page *dmirror_devmem_storage(struct page *page);
+
+/**
  * dmirror_devmem_of - whose memory a device page is
  * @page: an allocated device page of this driver
  *

@@ -109,16 +109,6 @@ void dmirror_mirror_destroy(struct dmirror_mirror *mirror)
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_mirror_destroy);
 
-/* The page whose bytes the device works on. */
-static struct page *storage_of(struct page *page)
-{
-	/* hmm_range_fault() gives private pages of our own memory only. */
-	if (is_device_private_page(page))
-		return dmirror_devmem_backing(page);
-
-	return page;
-}
-
 /* Put what hmm_range_fault() found into the table, if it is still true. */
 static int fault_commit(struct dmirror_mirror *mirror,
 			const struct hmm_range *range)
@@ -144,8 +134,9 @@ static int fault_commit(struct dmirror_mirror *mirror,
 		 * the reservation was cleared since, or another fault of this
 		 * range gave its slots back. The next round reserves anew.
 		 */
-		ret = dmirror_pt_set(&mirror->pt, vpn + i, storage_of(page),
-				     perm);
+		/* Private pages here are of our own memory only. */
+		ret = dmirror_pt_set(&mirror->pt, vpn + i,
+				     dmirror_devmem_storage(page), perm);
 		if (ret) {
 			ret = -EBUSY;
 			goto out_unlock;

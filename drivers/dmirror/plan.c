@@ -12,15 +12,6 @@
 #include "devmem.h"
 #include "inject.h"
 
-/* Where the bytes of a source page are. */
-static struct page *source_storage(struct page *page)
-{
-	if (is_device_private_page(page))
-		return dmirror_devmem_backing(page);
-
-	return page;
-}
-
 unsigned long dmirror_plan_to_devmem(const unsigned long *src,
 				     unsigned long *dst, unsigned long nr,
 				     struct dmirror_resv *resv,
@@ -87,7 +78,7 @@ unsigned long dmirror_plan_to_ram(const unsigned long *src, unsigned long *dst,
 			continue;
 
 		lock_page(to);
-		copy_highpage(to, source_storage(from));
+		copy_highpage(to, dmirror_devmem_storage(from));
 		/* Nobody knows whether the device wrote to it. */
 		set_page_dirty(to);
 		dst[i] = migrate_pfn(page_to_pfn(to));

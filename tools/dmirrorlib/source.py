@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -31,6 +32,20 @@ class Tree:
     path: Path
     version: str  # from its Makefile, as in '7.3.4'
     owned: bool   # it is ours, in the cache
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that choose a tree: find_tree()'s arguments.
+
+    Args:
+        parser: of a verb that works on a tree.
+    """
+    parser.add_argument('--kdir', metavar='DIR',
+                        help='use this kernel tree (default: $KDIR, else a '
+                             'cached one)')
+    parser.add_argument('--kernel', metavar='X.Y', default=DEFAULT_KERNEL,
+                        help='which kernel to get if there is no tree '
+                             '(default: %(default)s)')
 
 
 def find_tree(kdir: Optional[str], kernel: str = DEFAULT_KERNEL) -> Tree:

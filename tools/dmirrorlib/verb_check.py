@@ -17,12 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.add_argument('checks', nargs='*', metavar='CHECK',
                         help='only these: ' + ', '.join(checks.all_checks()))
-    parser.add_argument('--kdir', metavar='DIR',
-                        help='use this kernel tree (default: $KDIR, else a '
-                             'cached one)')
-    parser.add_argument('--kernel', default=source.DEFAULT_KERNEL,
-                        metavar='X.Y', help='which kernel to get if there is '
-                        f'no tree (default {source.DEFAULT_KERNEL})')
+    source.add_arguments(parser)
 
 
 def run_checks(tree: source.Tree, names: List[str]) -> Tuple[int, int]:

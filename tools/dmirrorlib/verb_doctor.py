@@ -43,12 +43,7 @@ class Line:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument('--kdir', metavar='DIR',
-                        help='a kernel tree of your own (default: $KDIR)')
-    parser.add_argument('--kernel', metavar='X.Y',
-                        default=source.DEFAULT_KERNEL,
-                        help='the version to use when no tree is given '
-                             '(default: %(default)s)')
+    source.add_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:

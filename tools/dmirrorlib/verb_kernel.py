@@ -14,12 +14,7 @@ HELP = ('Print the path of a kernel tree: --kdir or $KDIR, or one in the '
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument('--kdir', metavar='DIR',
-                        help='a kernel tree of your own (default: $KDIR)')
-    parser.add_argument('--kernel', metavar='X.Y',
-                        default=source.DEFAULT_KERNEL,
-                        help='the version to use when no tree is given '
-                             '(default: %(default)s)')
+    source.add_arguments(parser)
     parser.add_argument('--list', action='store_true',
                         help='list the trees in the cache and the kernels '
                              'that apt has; get nothing')

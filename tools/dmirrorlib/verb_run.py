@@ -29,13 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tier', default=tiers.DEFAULT, metavar='T[,T...]',
         help='; '.join(f'{n}: {tiers.TIERS[n].about}' for n in tiers.names())
         + f' (default {tiers.DEFAULT})')
-    parser.add_argument(
-        '--kdir', metavar='DIR',
-        help='use this kernel tree (default: $KDIR, else a cached one)')
-    parser.add_argument(
-        '--kernel', default=source.DEFAULT_KERNEL, metavar='X.Y',
-        help='which kernel to get if there is no tree '
-             f'(default {source.DEFAULT_KERNEL})')
+    source.add_arguments(parser)
     parser.add_argument('--graft', action='store_true',
                         help='graft the project into the tree of --kdir')
     parser.add_argument(

@@ -49,12 +49,7 @@ class Tally:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
-    parser.add_argument('--kdir', metavar='DIR',
-                        help='use this kernel tree (default: $KDIR, else a '
-                             'cached one)')
-    parser.add_argument('--kernel', default=source.DEFAULT_KERNEL,
-                        metavar='X.Y', help='which kernel to get if there is '
-                        f'no tree (default {source.DEFAULT_KERNEL})')
+    source.add_arguments(parser)
     parser.add_argument('--accel', choices=accel.CHOICES, default='auto',
                         help='for QEMU (default auto)')
 
