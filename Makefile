@@ -2,6 +2,8 @@
 # kbuild gives obj; a variable of that name in the environment is none of it.
 ifneq ($(filter-out undefined environment default,$(firstword $(origin obj))),)
 # kbuild reads this file: through a graft, or with M=.
+# The overlay for User Mode Linux is part of a kernel, never of a module.
+obj-$(if $(KBUILD_EXTMOD),,y) += drivers/um_zone_device/
 obj-y += drivers/dmirror/
 obj-y += kunit/
 
