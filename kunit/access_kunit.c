@@ -16,7 +16,7 @@ static int read_pages(struct kunit *test, struct dmirror_mirror *mirror,
 {
 	*buf = dmirror_buf(test, npages);
 
-	return dmirror_access_read(mirror, addr, npages, *buf, result);
+	return dmirror_access_read(mirror, addr, npages, *buf, NULL, result);
 }
 
 static int write_pages(struct kunit *test, struct dmirror_mirror *mirror,
@@ -27,7 +27,7 @@ static int write_pages(struct kunit *test, struct dmirror_mirror *mirror,
 
 	dmirror_buf_fill(buf, npages, salt);
 
-	return dmirror_access_write(mirror, addr, npages, buf, result);
+	return dmirror_access_write(mirror, addr, npages, buf, NULL, result);
 }
 
 static void device_reads_what_the_cpu_wrote(struct kunit *test)
@@ -170,20 +170,20 @@ static void bad_ranges_are_refused(struct kunit *test)
 	u8 byte = 0;
 
 	DMIRROR_EXPECT_ERRNO(test, dmirror_access_read(mirror, addr + 8, 1,
-						       &byte, &result),
+						       &byte, NULL, &result),
 			     -EINVAL, "unaligned read");
 	KUNIT_EXPECT_EQ(test, result.cpages + result.faults, 0UL);
 	DMIRROR_EXPECT_ERRNO(test, dmirror_access_read(mirror, addr, 0, &byte,
-						       &result),
+						       NULL, &result),
 			     -EINVAL, "read of no pages");
 	DMIRROR_EXPECT_ERRNO(test, dmirror_access_write(mirror, addr, ULONG_MAX,
-							&byte, &result),
+							&byte, NULL, &result),
 			     -EINVAL, "write of ULONG_MAX pages");
 	DMIRROR_EXPECT_ERRNO(test,
 			     dmirror_access_write(mirror, addr,
 						  (1UL << (BITS_PER_LONG -
 							   PAGE_SHIFT)) + 1,
-						  &byte, &result),
+						  &byte, NULL, &result),
 			     -EINVAL, "write whose size wraps to one page");
 	KUNIT_EXPECT_EQ(test, mirror->stats.faults, 0UL);
 }
@@ -284,7 +284,7 @@ static void access_can_be_killed(struct kunit *test)
 
 	dmirror_race_with(test, &race);
 	dmirror_killable(test);
-	ret = dmirror_access_read(mirror, addr, 200, buf, &result);
+	ret = dmirror_access_read(mirror, addr, 200, buf, NULL, &result);
 	dmirror_unkill(test);
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "read of a killed thread");
 	dmirror_race_done(test, &race, 1);
@@ -295,7 +295,7 @@ static void access_can_be_killed(struct kunit *test)
 	dmirror_device_read(test, mirror, addr, 200, 0, "after the kill");
 	dmirror_killable(test);
 	send_sig(SIGKILL, current, 1);
-	ret = dmirror_access_read(mirror, addr, 200, buf, &result);
+	ret = dmirror_access_read(mirror, addr, 200, buf, NULL, &result);
 	dmirror_unkill(test);
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "read when killed before");
 	KUNIT_EXPECT_EQ_MSG(test, result.cpages, 64UL, "pages of one batch");

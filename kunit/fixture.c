@@ -496,7 +496,7 @@ void dmirror_device_read(struct kunit *test, struct dmirror_mirror *mirror,
 	void *buf = dmirror_buf(test, npages);
 
 	DMIRROR_ASSERT_OK(test, dmirror_access_read(mirror, addr, npages, buf,
-						    &result), step);
+						    NULL, &result), step);
 	KUNIT_EXPECT_EQ_MSG(test, result.cpages, npages,
 			    "device read of [0x%lx,0x%lx) %s", addr,
 			    addr + (npages << PAGE_SHIFT), step);
@@ -512,7 +512,7 @@ void dmirror_device_write(struct kunit *test, struct dmirror_mirror *mirror,
 
 	dmirror_buf_fill(buf, npages, salt);
 	DMIRROR_ASSERT_OK(test, dmirror_access_write(mirror, addr, npages, buf,
-						     &result), step);
+						     NULL, &result), step);
 	KUNIT_EXPECT_EQ_MSG(test, result.cpages, npages,
 			    "device write of [0x%lx,0x%lx) %s", addr,
 			    addr + (npages << PAGE_SHIFT), step);

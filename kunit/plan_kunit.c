@@ -118,6 +118,26 @@ static void make_sources(struct kunit *test, unsigned long *src)
 	}
 }
 
+static unsigned long to_devmem(const unsigned long *src, unsigned long *dst,
+			       struct dmirror_resv *resv, bool holes_writable)
+{
+	const struct dmirror_plan plan = {
+		.devmem = resv->devmem,
+		.resv = resv,
+		.holes_writable = holes_writable,
+	};
+
+	return dmirror_plan_to_devmem(&plan, src, dst, NR);
+}
+
+static unsigned long to_ram(const unsigned long *src, unsigned long *dst,
+			    unsigned long nr, struct dmirror_devmem *devmem)
+{
+	const struct dmirror_plan plan = { .devmem = devmem };
+
+	return dmirror_plan_to_ram(&plan, src, dst, nr);
+}
+
 static void expect_planned(struct kunit *test, unsigned long i,
 			   unsigned long dst, bool holes_writable)
 {
@@ -165,7 +185,7 @@ static void to_devmem_by_source_flags(struct kunit *test)
 				  "reserve");
 		dirty_free_pages();
 		memset(dst, 0xff, sizeof(dst));
-		planned = dmirror_plan_to_devmem(src, dst, NR, &resv, writable);
+		planned = to_devmem(src, dst, &resv, writable);
 		KUNIT_EXPECT_EQ(test, planned, 3UL);
 		for (i = 0; i < NR; i++)
 			expect_planned(test, i, dst[i], writable);
@@ -193,7 +213,7 @@ static void to_devmem_without_memory_for_one(struct kunit *test)
 							       &resv),
 				  "reserve");
 		dmirror_inject_arm(DMIRROR_INJECT_BACKING_ALLOC, nth);
-		planned = dmirror_plan_to_devmem(src, dst, NR, &resv, true);
+		planned = to_devmem(src, dst, &resv, true);
 		KUNIT_EXPECT_EQ_MSG(test, planned, NR - 1UL, "failure %u", nth);
 		for (i = 0; i < NR; i++)
 			KUNIT_EXPECT_EQ_MSG(test, !dst[i], i == nth - 1,
@@ -215,7 +235,7 @@ static void to_devmem_ends_with_the_reservation(struct kunit *test)
 		src[i] = MIGRATE_PFN_MIGRATE;
 	DMIRROR_ASSERT_OK(test, dmirror_devmem_reserve(devmem, 2, 0, &resv),
 			  "reserve");
-	planned = dmirror_plan_to_devmem(src, dst, NR, &resv, true);
+	planned = to_devmem(src, dst, &resv, true);
 	KUNIT_EXPECT_EQ(test, planned, 2UL);
 	for (i = 0; i < NR; i++)
 		KUNIT_EXPECT_EQ_MSG(test, !!dst[i], i < 2, "entry %lu", i);
@@ -263,7 +283,7 @@ static void to_ram_copies_and_keeps_permission(struct kunit *test)
 	src[1] |= MIGRATE_PFN_WRITE;
 	src[2] &= ~MIGRATE_PFN_MIGRATE;
 	memset(dst, 0xff, sizeof(dst));
-	planned = dmirror_plan_to_ram(src, dst, NR, devmem);
+	planned = to_ram(src, dst, NR, devmem);
 	KUNIT_EXPECT_EQ(test, planned, NR - 1UL);
 	for (i = 0; i < NR; i++) {
 		struct page *page = migrate_pfn_to_page(dst[i]);
@@ -297,7 +317,7 @@ static void to_ram_leaves_foreign_pages(struct kunit *test)
 	device_sources(test, theirs, src + 1, 1);
 	src[2] = MIGRATE_PFN_MIGRATE |
 		 migrate_pfn(page_to_pfn(page_of(test, 1)));
-	planned = dmirror_plan_to_ram(src, dst, 3, ours);
+	planned = to_ram(src, dst, 3, ours);
 	KUNIT_EXPECT_EQ(test, planned, 1UL);
 	KUNIT_EXPECT_NE_MSG(test, dst[0], 0UL, "our page");
 	KUNIT_EXPECT_EQ_MSG(test, dst[1], 0UL, "another device's page");
@@ -317,7 +337,7 @@ static void to_ram_without_memory_for_one(struct kunit *test)
 	device_sources(test, devmem, src, NR);
 	for (nth = 1; nth <= NR; nth++) {
 		dmirror_inject_arm(DMIRROR_INJECT_RAM_ALLOC, nth);
-		planned = dmirror_plan_to_ram(src, dst, NR, devmem);
+		planned = to_ram(src, dst, NR, devmem);
 		KUNIT_EXPECT_EQ_MSG(test, planned, NR - 1UL, "failure %u", nth);
 		for (i = 0; i < NR; i++) {
 			KUNIT_EXPECT_EQ_MSG(test, !dst[i], i == nth - 1,

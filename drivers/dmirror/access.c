@@ -14,6 +14,7 @@
  * @npages: length in pages
  * @load_to: buffer of a load, NULL for a store
  * @store_from: buffer of a store, NULL for a load
+ * @opts: options
  */
 struct access {
 	struct dmirror_mirror *mirror;
@@ -21,6 +22,7 @@ struct access {
 	unsigned long npages;
 	void *load_to;
 	const void *store_from;
+	struct dmirror_access_opts opts;
 };
 
 static enum dmirror_perm perm_of(const struct access *access)
@@ -70,6 +72,21 @@ static unsigned long copy_run(const struct access *access, unsigned long done)
 	return done;
 }
 
+static int access_fault(const struct access *access, unsigned long done)
+{
+	unsigned long npages = max(access->npages, access->opts.ahead);
+	unsigned long start = access->addr + (done << PAGE_SHIFT);
+	unsigned long end = access->addr + (npages << PAGE_SHIFT);
+
+	if (access->opts.unlocked)
+		return dmirror_mirror_fault_unlocked(access->mirror, start, end,
+						     perm_of(access),
+						     DMIRROR_FAULT_TIMEOUT_MS);
+
+	return dmirror_mirror_fault(access->mirror, start, end,
+				    perm_of(access), DMIRROR_FAULT_TIMEOUT_MS);
+}
+
 static int access_run(const struct access *access,
 		      struct dmirror_access_result *result)
 {
@@ -79,6 +96,9 @@ static int access_run(const struct access *access,
 
 	*result = (struct dmirror_access_result){ };
 	ret = dmirror_range_check(access->addr, access->npages, &end);
+	if (!ret && access->opts.ahead)
+		ret = dmirror_range_check(access->addr, access->opts.ahead,
+					  &end);
 	if (ret)
 		return ret;
 
@@ -106,15 +126,13 @@ static int access_run(const struct access *access,
 			return -EBUSY;
 
 		result->faults++;
-		ret = dmirror_mirror_fault(access->mirror,
-					   access->addr + (done << PAGE_SHIFT),
-					   end, perm_of(access),
-					   DMIRROR_FAULT_TIMEOUT_MS);
+		ret = access_fault(access, done);
 	}
 }
 
 int dmirror_access_read(struct dmirror_mirror *mirror, unsigned long addr,
 			unsigned long npages, void *buf,
+			const struct dmirror_access_opts *opts,
 			struct dmirror_access_result *result)
 {
 	const struct access access = {
@@ -122,6 +140,7 @@ int dmirror_access_read(struct dmirror_mirror *mirror, unsigned long addr,
 		.addr = addr,
 		.npages = npages,
 		.load_to = buf,
+		.opts = opts ? *opts : (struct dmirror_access_opts){ },
 	};
 
 	return access_run(&access, result);
@@ -130,6 +149,7 @@ EXPORT_SYMBOL_IF_KUNIT(dmirror_access_read);
 
 int dmirror_access_write(struct dmirror_mirror *mirror, unsigned long addr,
 			 unsigned long npages, const void *buf,
+			 const struct dmirror_access_opts *opts,
 			 struct dmirror_access_result *result)
 {
 	const struct access access = {
@@ -137,6 +157,7 @@ int dmirror_access_write(struct dmirror_mirror *mirror, unsigned long addr,
 		.addr = addr,
 		.npages = npages,
 		.store_from = buf,
+		.opts = opts ? *opts : (struct dmirror_access_opts){ },
 	};
 
 	return access_run(&access, result);

@@ -24,11 +24,23 @@ struct dmirror_access_result {
 };
 
 /**
+ * struct dmirror_access_opts - what an access may be told
+ * @ahead: pages from its start that a fault shall cover, if more than its own:
+ *	for an access that is a part of a longer one
+ * @unlocked: a fault may drop mmap_lock (dmirror_mirror_fault_unlocked())
+ */
+struct dmirror_access_opts {
+	unsigned long ahead;
+	bool unlocked;
+};
+
+/**
  * dmirror_access_read - the device loads from the mirrored mm
  * @mirror: the mirror
  * @addr: first address, page aligned
  * @npages: number of pages
  * @buf: @npages pages of kernel memory to fill
+ * @opts: options, or NULL
  * @result: filled in always
  *
  * Context: process context, may sleep; mmap_lock and pt.lock not held.
@@ -40,6 +52,7 @@ struct dmirror_access_result {
  */
 int dmirror_access_read(struct dmirror_mirror *mirror, unsigned long addr,
 			unsigned long npages, void *buf,
+			const struct dmirror_access_opts *opts,
 			struct dmirror_access_result *result);
 
 /**
@@ -48,6 +61,7 @@ int dmirror_access_read(struct dmirror_mirror *mirror, unsigned long addr,
  * @addr: first address, page aligned
  * @npages: number of pages
  * @buf: @npages pages of kernel memory to store
+ * @opts: options, or NULL
  * @result: filled in always
  *
  * Context: as dmirror_access_read().
@@ -55,6 +69,7 @@ int dmirror_access_read(struct dmirror_mirror *mirror, unsigned long addr,
  */
 int dmirror_access_write(struct dmirror_mirror *mirror, unsigned long addr,
 			 unsigned long npages, const void *buf,
+			 const struct dmirror_access_opts *opts,
 			 struct dmirror_access_result *result);
 
 #endif /* DMIRROR_ACCESS_H */

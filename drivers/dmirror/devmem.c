@@ -283,6 +283,24 @@ void dmirror_devmem_unreserve(struct dmirror_resv *resv)
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_unreserve);
 
+bool dmirror_devmem_break(struct dmirror_resv *resv)
+{
+	struct dmirror_devmem *devmem = resv->devmem;
+
+	if (!devmem || !resv->large)
+		return false;
+
+	spin_lock_irq(&devmem->lock);
+	devmem->resv_large--;
+	devmem->resv_small += span_pages(devmem);
+	spin_unlock_irq(&devmem->lock);
+	resv->large--;
+	resv->small += span_pages(devmem);
+
+	return true;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_break);
+
 /* A whole free span off its list, or one that no list has seen yet. */
 static struct dmirror_span *span_take(struct dmirror_devmem *devmem)
 {
@@ -372,16 +390,17 @@ static void put_large(struct dmirror_devmem *devmem, struct dmirror_span *span)
 }
 
 static void put_small(struct dmirror_devmem *devmem, struct dmirror_span *span,
-		      unsigned long pfn)
+		      unsigned long pfn, unsigned long nr)
 {
 	struct dmirror_chunk *chunk = span->chunk;
 
 	lockdep_assert_held(&devmem->lock);
 
-	__set_bit(pfn - chunk->first_pfn, chunk->free);
-	devmem->nr_partial++;
-	if (!span->nr_free++)
+	bitmap_set(chunk->free, pfn - chunk->first_pfn, nr);
+	devmem->nr_partial += nr;
+	if (!span->nr_free)
 		list_add(&span->node, &devmem->partial);
+	span->nr_free += nr;
 	if (span->nr_free < span_pages(devmem))
 		return;
 
@@ -397,14 +416,11 @@ static void put_pages(struct dmirror_devmem *devmem, struct dmirror_span *span,
 {
 	lockdep_assert_held(&devmem->lock);
 
-	/* Nothing hands out or splits to another order: lose it, and say so. */
-	if (WARN_ON_ONCE(order && order != devmem->large_order))
-		return;
-
-	if (order)
+	/* Less than a span is a part of one that was split. */
+	if (order && order == devmem->large_order)
 		put_large(devmem, span);
 	else
-		put_small(devmem, span, pfn);
+		put_small(devmem, span, pfn, 1UL << order);
 	devmem->stats.free += 1UL << order;
 }
 
@@ -504,6 +520,15 @@ void dmirror_devmem_free(struct page *page, unsigned int order)
 		block_free(block);
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_free);
+
+void dmirror_devmem_split(struct page *head, struct page *tail)
+{
+	struct dmirror_block *block = head->zone_device_data;
+
+	refcount_inc(&block->ref);
+	tail->zone_device_data = block;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_split);
 
 struct page *dmirror_devmem_backing(struct page *page)
 {

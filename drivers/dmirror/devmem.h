@@ -31,6 +31,7 @@
 #include <linux/list.h>
 #include <linux/memremap.h>
 #include <linux/mutex.h>
+#include <linux/range.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -50,6 +51,7 @@ struct resource;
  *	locked and has one reference. Does not wait, does not fail.
  * @backed: true if the CPU cannot address the memory, so that system memory
  *	has to stand for it
+ * @select: the MIGRATE_VMA_SELECT_* flag that finds its pages
  */
 struct dmirror_devmem_ops {
 	int (*chunk_add)(struct dmirror_chunk *chunk, unsigned long nr_pages);
@@ -57,6 +59,7 @@ struct dmirror_devmem_ops {
 	void (*folio_prep)(struct dmirror_chunk *chunk, struct page *page,
 			   unsigned int order);
 	bool backed;
+	unsigned long select;
 };
 
 /**
@@ -118,7 +121,7 @@ struct dmirror_block {
  * @chunks: number of chunks
  * @blocks: number of live backing blocks
  * @allocs: folios handed out since the start
- * @frees: folios that came back since the start
+ * @frees: folios that came back since the start; each part of a split one counts
  */
 struct dmirror_devmem_stats {
 	unsigned long total;
@@ -137,6 +140,8 @@ struct dmirror_devmem_stats {
  *	kernel or the test wants single pages only
  * @chunk_pages: size of a chunk, a multiple of 1 << @large_order
  * @max_chunks: limit of growth
+ * @region: physical addresses that the chunks are cut from, one after the
+ *	other, if the kind of memory has a fixed place; set after the init
  * @chunk_lock: see above
  * @chunks: all chunks, oldest first; writers hold both locks
  * @lock: see above; covers all below
@@ -153,6 +158,7 @@ struct dmirror_devmem {
 	unsigned int large_order;
 	unsigned long chunk_pages;
 	unsigned long max_chunks;
+	struct range region;
 
 	struct mutex chunk_lock;
 	struct list_head chunks;
@@ -245,6 +251,15 @@ int dmirror_devmem_reserve_some(struct dmirror_devmem *devmem,
 void dmirror_devmem_unreserve(struct dmirror_resv *resv);
 
 /**
+ * dmirror_devmem_break - turn a large folio of a reservation into single pages
+ * @resv: the reservation
+ *
+ * Context: may hold mmap_lock and folio locks.
+ * Return: true if there was a large folio.
+ */
+bool dmirror_devmem_break(struct dmirror_resv *resv);
+
+/**
  * dmirror_devmem_alloc - take a folio out of a reservation
  * @resv: the reservation
  * @order: 0, or the device's large_order
@@ -261,12 +276,24 @@ struct page *dmirror_devmem_alloc(struct dmirror_resv *resv,
 /**
  * dmirror_devmem_free - take a folio back
  * @page: its first page; no reference is left
- * @order: its order: 0 after a split, whatever it was before
+ * @order: its order, after a split that of the part
  *
  * Context: any, also with interrupts off: dev_pagemap_ops->folio_free ends up
  * here.
  */
 void dmirror_devmem_free(struct page *page, unsigned int order);
+
+/**
+ * dmirror_devmem_split - a part of a folio becomes one of its own
+ * @head: first page of the folio
+ * @tail: first page of the part
+ *
+ * Both then stand on the same block.
+ *
+ * Context: any, also with interrupts off: dev_pagemap_ops->folio_split ends up
+ * here.
+ */
+void dmirror_devmem_split(struct page *head, struct page *tail);
 
 /**
  * dmirror_devmem_backing - where a device page's bytes are

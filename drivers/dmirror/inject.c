@@ -16,6 +16,7 @@ static const char * const names[DMIRROR_INJECT_NR] = {
 	[DMIRROR_INJECT_BLOCK_ALLOC] = "block_alloc",
 	[DMIRROR_INJECT_BACKING_ALLOC] = "backing_alloc",
 	[DMIRROR_INJECT_RAM_ALLOC] = "ram_alloc",
+	[DMIRROR_INJECT_RAM_LARGE_ALLOC] = "ram_large_alloc",
 	[DMIRROR_INJECT_ARRAY_ALLOC] = "array_alloc",
 };
 

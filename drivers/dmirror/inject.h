@@ -26,6 +26,7 @@
  * @DMIRROR_INJECT_BLOCK_ALLOC: the descriptor of a backing block
  * @DMIRROR_INJECT_BACKING_ALLOC: the folio that stands for device storage
  * @DMIRROR_INJECT_RAM_ALLOC: a system page to migrate a device page to
+ * @DMIRROR_INJECT_RAM_LARGE_ALLOC: a large system folio for a large device one
  * @DMIRROR_INJECT_ARRAY_ALLOC: the src[] and dst[] arrays of a migration
  * @DMIRROR_INJECT_NR: number of points
  */
@@ -37,6 +38,7 @@ enum dmirror_inject_point {
 	DMIRROR_INJECT_BLOCK_ALLOC,
 	DMIRROR_INJECT_BACKING_ALLOC,
 	DMIRROR_INJECT_RAM_ALLOC,
+	DMIRROR_INJECT_RAM_LARGE_ALLOC,
 	DMIRROR_INJECT_ARRAY_ALLOC,
 	DMIRROR_INJECT_NR,
 };

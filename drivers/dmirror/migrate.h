@@ -8,6 +8,9 @@
  * sequence. Device memory is reserved before mmap_lock.
  * May call: mm, plan, mirror, devmem.
  *
+ * A range is worked on in parts: one large folio, where the range covers one
+ * and the device has them, or else a batch of single pages.
+ *
  * The mirror page table is not written to: core mm's invalidation takes the
  * old entries away, and the device's next access finds the new place.
  */
@@ -32,8 +35,8 @@ struct vm_fault;
  * A device without room takes what it has room for.
  *
  * Context: process context, may sleep; takes mmap_lock for reading.
- * Return: 0; -EINVAL for a bad range, an address without a VMA or a VMA that
- * cannot migrate; -ENODEV without device memory; -EFAULT when the mm is gone;
+ * Return: 0; -EINVAL for a bad range, an address without a VMA, or a VMA that
+ * cannot be read or cannot migrate; -ENODEV without device memory; -EFAULT when the mm is gone;
  * -EINTR when killed; -ENOMEM when device memory cannot be had; -ENOSPC when
  * pages stay behind because the device is full;
  * -EOPNOTSUPP where the kernel has no device memory.
@@ -60,6 +63,9 @@ int dmirror_migrate_to_ram(struct dmirror_mirror *mirror, unsigned long addr,
  * dmirror_migrate_fault - the CPU touched a device-private page
  * @vmf: the fault, vmf->page is the locked device page
  *
+ * What the CPU maps as one large folio comes home as one, if there is such a
+ * folio to be had, or else in single pages.
+ *
  * Context: mmap_lock held for reading: do_swap_page() does not come here with
  * the VMA lock alone. Contract: dev_pagemap_ops in include/linux/memremap.h.
  * Return: 0 when the page moved, or when core mm could not move it just now
@@ -75,11 +81,23 @@ vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf);
  * @left: number of pages that are still out, also on error
  *
  * Repeats as long as a pass moves something: core mm only tries for a folio's
- * lock, so one pass may miss a page that is in use right now.
+ * lock, so one pass may miss a page that is in use right now. A large folio
+ * for which there is no large system folio is cut first; not in a module, for
+ * which core mm exports no such thing.
  *
  * Context: process context, may sleep; takes chunk_lock, no mmap_lock.
  * Return: 0 when all are home; -EBUSY when some would not move; -ENOMEM.
  */
 int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left);
+
+/**
+ * dmirror_migrate_drain - bring every page home and remove all chunks
+ * @devmem: the device memory, which may be used again afterwards
+ *
+ * Context: process context, may sleep; takes chunk_lock, no mmap_lock.
+ * Return: 0; -EBUSY when pages would not move, which are then still there;
+ * -EINTR when killed; -ENOMEM.
+ */
+int dmirror_migrate_drain(struct dmirror_devmem *devmem);
 
 #endif /* DMIRROR_MIGRATE_H */

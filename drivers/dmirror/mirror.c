@@ -148,9 +148,24 @@ out_unlock:
 	return ret;
 }
 
-static int fault_once(struct dmirror_mirror *mirror, unsigned long start,
-		      unsigned long end, enum dmirror_perm perm)
+/**
+ * struct fault - one fault of the device under way
+ * @mirror: whose
+ * @perm: what for
+ * @timeout_ms: how long to try again, per batch
+ * @unlocked: core mm takes mmap_lock, and lets handlers drop it
+ */
+struct fault {
+	struct dmirror_mirror *mirror;
+	enum dmirror_perm perm;
+	unsigned int timeout_ms;
+	bool unlocked;
+};
+
+static int fault_once(const struct fault *fault, unsigned long start,
+		      unsigned long end)
 {
+	struct dmirror_mirror *mirror = fault->mirror;
 	unsigned long pfns[DMIRROR_BATCH] = { };
 	struct hmm_range range = {
 		.notifier = &mirror->notifier,
@@ -162,7 +177,7 @@ static int fault_once(struct dmirror_mirror *mirror, unsigned long start,
 	};
 	int ret;
 
-	if (perm == DMIRROR_PERM_WRITE)
+	if (fault->perm == DMIRROR_PERM_WRITE)
 		range.default_flags |= HMM_PFN_REQ_WRITE;
 
 	ret = dmirror_pt_reserve(&mirror->pt, start >> PAGE_SHIFT,
@@ -170,8 +185,14 @@ static int fault_once(struct dmirror_mirror *mirror, unsigned long start,
 	if (ret)
 		return ret;
 
-	range.notifier_seq = mmu_interval_read_begin(&mirror->notifier);
-	ret = dmirror_mm_range_fault(&range);
+	if (fault->unlocked) {
+		ret = dmirror_mm_range_fault_unlocked(&range,
+						      fault->timeout_ms);
+	} else {
+		range.notifier_seq =
+			mmu_interval_read_begin(&mirror->notifier);
+		ret = dmirror_mm_range_fault(&range);
+	}
 	if (!ret)
 		ret = fault_commit(mirror, &range);
 	dmirror_pt_unreserve(&mirror->pt, start >> PAGE_SHIFT,
@@ -180,15 +201,15 @@ static int fault_once(struct dmirror_mirror *mirror, unsigned long start,
 	return ret;
 }
 
-static int fault_batch(struct dmirror_mirror *mirror, unsigned long start,
-		       unsigned long end, enum dmirror_perm perm,
-		       unsigned int timeout_ms)
+static int fault_batch(const struct fault *fault, unsigned long start,
+		       unsigned long end)
 {
-	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
+	unsigned long deadline = jiffies + msecs_to_jiffies(fault->timeout_ms);
+	struct dmirror_mirror *mirror = fault->mirror;
 	int ret;
 
 	for (;;) {
-		ret = fault_once(mirror, start, end, perm);
+		ret = fault_once(fault, start, end);
 		if (ret != -EBUSY)
 			return ret;
 
@@ -197,16 +218,16 @@ static int fault_batch(struct dmirror_mirror *mirror, unsigned long start,
 		mutex_unlock(&mirror->pt.lock);
 		if (dmirror_killed())
 			return -EINTR;
-		if (!timeout_ms || time_after(jiffies, deadline))
+		if (!fault->timeout_ms || time_after(jiffies, deadline))
 			return -EBUSY;
 		cond_resched();
 	}
 }
 
-int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
-			 unsigned long end, enum dmirror_perm perm,
-			 unsigned int timeout_ms)
+static int fault_range(const struct fault *fault, unsigned long start,
+		       unsigned long end)
 {
+	struct dmirror_mirror *mirror = fault->mirror;
 	struct mm_struct *mm = mirror->notifier.mm;
 	unsigned long addr, next;
 	int ret = 0;
@@ -222,7 +243,7 @@ int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
 
 	for (addr = start; addr < end; addr = next) {
 		next = dmirror_batch_end(addr, end);
-		ret = fault_batch(mirror, addr, next, perm, timeout_ms);
+		ret = fault_batch(fault, addr, next);
 		if (ret || next == end)
 			break;
 		ret = dmirror_killed();
@@ -234,7 +255,36 @@ int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
 	mmput(mm);
 	return ret;
 }
+
+int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
+			 unsigned long end, enum dmirror_perm perm,
+			 unsigned int timeout_ms)
+{
+	const struct fault fault = {
+		.mirror = mirror,
+		.perm = perm,
+		.timeout_ms = timeout_ms,
+	};
+
+	return fault_range(&fault, start, end);
+}
 EXPORT_SYMBOL_IF_KUNIT(dmirror_mirror_fault);
+
+int dmirror_mirror_fault_unlocked(struct dmirror_mirror *mirror,
+				  unsigned long start, unsigned long end,
+				  enum dmirror_perm perm,
+				  unsigned int timeout_ms)
+{
+	const struct fault fault = {
+		.mirror = mirror,
+		.perm = perm,
+		.timeout_ms = timeout_ms,
+		.unlocked = true,
+	};
+
+	return fault_range(&fault, start, end);
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_mirror_fault_unlocked);
 
 void dmirror_mirror_stats(struct dmirror_mirror *mirror,
 			  struct dmirror_mirror_stats *stats)

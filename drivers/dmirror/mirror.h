@@ -51,11 +51,18 @@ struct dmirror_mirror_stats {
 	unsigned long retries;
 };
 
+/* Bits of struct dmirror_mirror's flags; changed with atomic bit operations. */
+enum {
+	/* The next allocation of a large folio for this mirror fails. */
+	DMIRROR_MIRROR_FAIL_LARGE,
+};
+
 /**
  * struct dmirror_mirror - one mirrored mm
  * @notifier: its interval notifier; notifier.mm is the mm, held by mmgrab
  * @pt: the mirror page table
  * @devmem: the device's own memory, or NULL
+ * @flags: DMIRROR_MIRROR_* bits
  * @stats: counters, under @pt.lock
  * @refused: invalidations refused because they were not allowed to sleep
  */
@@ -63,6 +70,7 @@ struct dmirror_mirror {
 	struct mmu_interval_notifier notifier;
 	struct dmirror_pt pt;
 	struct dmirror_devmem *devmem;
+	unsigned long flags;
 	struct dmirror_mirror_stats stats;
 	atomic_long_t refused;
 };
@@ -172,6 +180,23 @@ void dmirror_mirror_destroy(struct dmirror_mirror *mirror);
 int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
 			 unsigned long end, enum dmirror_perm perm,
 			 unsigned int timeout_ms);
+
+/**
+ * dmirror_mirror_fault_unlocked - the same, with core mm's own retries
+ * @mirror: the mirror
+ * @start: first address, page aligned
+ * @end: one past the last, page aligned
+ * @perm: what the device wants to do
+ * @timeout_ms: as for dmirror_mirror_fault()
+ *
+ * Works on VMAs whose fault handler drops mmap_lock, as userfaultfd's does.
+ *
+ * Context, Return: as dmirror_mirror_fault(); -EOPNOTSUPP before Linux 7.3.
+ */
+int dmirror_mirror_fault_unlocked(struct dmirror_mirror *mirror,
+				  unsigned long start, unsigned long end,
+				  enum dmirror_perm perm,
+				  unsigned int timeout_ms);
 
 /**
  * dmirror_mirror_stats - read the counters

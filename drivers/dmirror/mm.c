@@ -5,10 +5,13 @@
 #include <kunit/visibility.h>
 #include <linux/huge_mm.h>
 #include <linux/ioport.h>
+#include <linux/jiffies.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pgtable.h>
+#include <linux/rmap.h>
 #include <linux/topology.h>
+#include <linux/version.h>
 
 int __dmirror_mm_range_fault(struct hmm_range *range)
 {
@@ -31,6 +34,28 @@ int dmirror_mm_range_fault(struct hmm_range *range)
 	return __dmirror_mm_range_fault(range);
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_mm_range_fault);
+
+int dmirror_mm_range_fault_unlocked(struct hmm_range *range,
+				    unsigned int timeout_ms)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+	return hmm_range_fault_unlocked_timeout(range,
+						msecs_to_jiffies(timeout_ms));
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+struct page *dmirror_mm_make_exclusive(struct mm_struct *mm,
+				       unsigned long addr, void *owner,
+				       struct folio **folio)
+{
+#if IS_ENABLED(CONFIG_DEVICE_PRIVATE)
+	return make_device_exclusive(mm, addr, owner, folio);
+#else
+	return ERR_PTR(-EOPNOTSUPP);
+#endif
+}
 
 bool dmirror_mm_is_zero_page(struct page *page)
 {
@@ -57,7 +82,7 @@ EXPORT_SYMBOL_IF_KUNIT(__dmirror_mm_region_request);
 
 int __dmirror_mm_pagemap_add(struct dev_pagemap *pagemap)
 {
-	/* Private memory has no address for the CPU: only the error counts. */
+	/* The address, if the memory has one, is page_address()'s: no need. */
 	return PTR_ERR_OR_ZERO(memremap_pages(pagemap, numa_node_id()));
 }
 EXPORT_SYMBOL_IF_KUNIT(__dmirror_mm_pagemap_add);
@@ -91,6 +116,56 @@ void dmirror_mm_migrate_pages(struct migrate_vma *args)
 void dmirror_mm_migrate_finalize(struct migrate_vma *args)
 {
 	migrate_vma_finalize(args);
+}
+
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+
+unsigned int dmirror_mm_large_order(enum memory_type type)
+{
+	/*
+	 * Core mm finds a large coherent folio, which the CPU maps as it does
+	 * system memory, only where system memory is asked for: it could not
+	 * come back.
+	 */
+	if (type != MEMORY_DEVICE_PRIVATE || !thp_migration_supported())
+		return 0;
+
+	return HPAGE_PMD_ORDER;
+}
+
+#else
+
+unsigned int dmirror_mm_large_order(enum memory_type type)
+{
+	return 0;
+}
+
+#endif /* CONFIG_TRANSPARENT_HUGEPAGE */
+
+bool dmirror_mm_folio_split(struct page *page)
+{
+#if defined(CONFIG_TRANSPARENT_HUGEPAGE) && !defined(MODULE)
+	struct folio *folio = folio_get_nontail_page(page);
+	bool done = false;
+
+	if (!folio)
+		return false;
+	if (folio_test_large(folio) && folio_trylock(folio)) {
+		done = !split_folio(folio);
+		folio_unlock(folio);
+	}
+	folio_put(folio);
+
+	return done;
+#else
+	/* Core mm does not export it. */
+	return false;
+#endif
+}
+
+unsigned int dmirror_mm_fault_order(const struct vm_fault *vmf)
+{
+	return vmf->pte ? 0 : folio_order(page_folio(vmf->page));
 }
 
 int dmirror_mm_device_range(unsigned long *src, unsigned long pfn,
@@ -146,6 +221,21 @@ void dmirror_mm_migrate_pages(struct migrate_vma *args)
 
 void dmirror_mm_migrate_finalize(struct migrate_vma *args)
 {
+}
+
+unsigned int dmirror_mm_large_order(enum memory_type type)
+{
+	return 0;
+}
+
+unsigned int dmirror_mm_fault_order(const struct vm_fault *vmf)
+{
+	return 0;
+}
+
+bool dmirror_mm_folio_split(struct page *page)
+{
+	return false;
 }
 
 int dmirror_mm_device_range(unsigned long *src, unsigned long pfn,

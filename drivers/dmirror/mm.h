@@ -35,6 +35,34 @@ int dmirror_mm_range_fault(struct hmm_range *range);
 int __dmirror_mm_range_fault(struct hmm_range *range);
 
 /**
+ * dmirror_mm_range_fault_unlocked - hmm_range_fault_unlocked_timeout()
+ * @range: as there; range->notifier_seq is set by core mm
+ * @timeout_ms: how long core mm tries again on its own; 0 is for ever
+ *
+ * Lets a fault handler drop mmap_lock, which userfaultfd does.
+ *
+ * Context: as dmirror_mm_range_fault().
+ * Return: as there; -EOPNOTSUPP on kernels that do not have it.
+ */
+int dmirror_mm_range_fault_unlocked(struct hmm_range *range,
+				    unsigned int timeout_ms);
+
+/**
+ * dmirror_mm_make_exclusive - make_device_exclusive()
+ * @mm: the mm
+ * @addr: page aligned address
+ * @owner: told to the notifiers of the mm
+ * @folio: the folio, locked and referenced, on success
+ *
+ * Context: process context, may sleep; mmap_lock held for reading.
+ * Return: the page, or an ERR_PTR(): -EFAULT without a writable mapping,
+ * -EOPNOTSUPP for anything but anonymous memory, -EINTR when killed.
+ */
+struct page *dmirror_mm_make_exclusive(struct mm_struct *mm,
+				       unsigned long addr, void *owner,
+				       struct folio **folio);
+
+/**
  * dmirror_mm_is_zero_page - is this a zero page of the kernel
  * @page: any page
  *
@@ -126,6 +154,36 @@ void dmirror_mm_migrate_pages(struct migrate_vma *args);
  * Context: as dmirror_mm_migrate_setup().
  */
 void dmirror_mm_migrate_finalize(struct migrate_vma *args);
+
+/**
+ * dmirror_mm_large_order - how large device folios may be
+ * @type: the kind of device memory
+ *
+ * Context: any.
+ * Return: the order of the large folios that core mm migrates to this kind and
+ * back; 0 if only single pages.
+ */
+unsigned int dmirror_mm_large_order(enum memory_type type);
+
+/**
+ * dmirror_mm_fault_order - how large the CPU maps the page it faulted on
+ * @vmf: as handed to dev_pagemap_ops->migrate_to_ram()
+ *
+ * Context: that callback.
+ * Return: the order; 0 also for a part of a large folio mapped by pages.
+ */
+unsigned int dmirror_mm_fault_order(const struct vm_fault *vmf);
+
+/**
+ * dmirror_mm_folio_split - cut a large device folio into single pages
+ * @page: any page; nothing happens unless a large folio begins there
+ *
+ * Only tries for the folio's lock.
+ *
+ * Context: process context, may sleep.
+ * Return: true if there was one and it was cut.
+ */
+bool dmirror_mm_folio_split(struct page *page);
 
 /**
  * dmirror_mm_device_range - migrate_device_range()

@@ -8,15 +8,47 @@
 #include "migrate.h"
 #include "mm.h"
 
-static void private_folio_free(struct folio *folio)
+static void chunk_folio_free(struct folio *folio)
 {
 	dmirror_devmem_free(&folio->page, folio_order(folio));
 }
 
+/* A null @tail says that all parts have been told. */
+static void private_folio_split(struct folio *head, struct folio *tail)
+{
+	if (!tail)
+		return;
+
+	tail->pgmap = head->pgmap;
+	tail->page.mapping = head->page.mapping;
+	dmirror_devmem_split(&head->page, &tail->page);
+}
+
 static const struct dev_pagemap_ops private_pagemap_ops = {
-	.folio_free = private_folio_free,
+	.folio_free = chunk_folio_free,
 	.migrate_to_ram = dmirror_migrate_fault,
+	.folio_split = private_folio_split,
 };
+
+static const struct dev_pagemap_ops coherent_pagemap_ops = {
+	.folio_free = chunk_folio_free,
+};
+
+static int pagemap_add(struct dmirror_chunk *chunk, resource_size_t start,
+		       unsigned long size)
+{
+	int ret;
+
+	chunk->pagemap.range.start = start;
+	chunk->pagemap.range.end = start + size - 1;
+	chunk->pagemap.nr_range = 1;
+	chunk->pagemap.owner = chunk->devmem;
+	ret = dmirror_mm_pagemap_add(&chunk->pagemap);
+	if (!ret)
+		chunk->first_pfn = PHYS_PFN(start);
+
+	return ret;
+}
 
 static int private_chunk_add(struct dmirror_chunk *chunk,
 			     unsigned long nr_pages)
@@ -34,19 +66,14 @@ static int private_chunk_add(struct dmirror_chunk *chunk,
 
 	/* The resource may be larger: its granularity is the architecture's. */
 	chunk->pagemap.type = MEMORY_DEVICE_PRIVATE;
-	chunk->pagemap.range.start = res->start;
-	chunk->pagemap.range.end = res->start + size - 1;
-	chunk->pagemap.nr_range = 1;
 	chunk->pagemap.ops = &private_pagemap_ops;
-	chunk->pagemap.owner = chunk->devmem;
-	ret = dmirror_mm_pagemap_add(&chunk->pagemap);
+	ret = pagemap_add(chunk, res->start, size);
 	if (ret) {
 		dmirror_mm_region_release(res);
 		return ret;
 	}
 
 	chunk->res = res;
-	chunk->first_pfn = PHYS_PFN(res->start);
 	return 0;
 }
 
@@ -56,7 +83,33 @@ static void private_chunk_del(struct dmirror_chunk *chunk)
 	dmirror_mm_region_release(chunk->res);
 }
 
-static void private_folio_prep(struct dmirror_chunk *chunk, struct page *page,
+/* Chunks go all at once, so that their number says where the next one is. */
+static int coherent_chunk_add(struct dmirror_chunk *chunk,
+			      unsigned long nr_pages)
+{
+	struct dmirror_devmem *devmem = chunk->devmem;
+	unsigned long size = nr_pages << PAGE_SHIFT;
+	resource_size_t start;
+
+	lockdep_assert_held(&devmem->chunk_lock);
+
+	if (!IS_ALIGNED(devmem->region.start | size, DMIRROR_PAGEMAP_ALIGN))
+		return -EINVAL;
+	start = devmem->region.start + devmem->stats.chunks * size;
+	if (start + size - 1 > devmem->region.end)
+		return -ENOSPC;
+
+	chunk->pagemap.type = MEMORY_DEVICE_COHERENT;
+	chunk->pagemap.ops = &coherent_pagemap_ops;
+	return pagemap_add(chunk, start, size);
+}
+
+static void coherent_chunk_del(struct dmirror_chunk *chunk)
+{
+	dmirror_mm_pagemap_del(&chunk->pagemap);
+}
+
+static void chunk_folio_prep(struct dmirror_chunk *chunk, struct page *page,
 			       unsigned int order)
 {
 	dmirror_mm_folio_init(page, &chunk->pagemap, order);
@@ -65,7 +118,16 @@ static void private_folio_prep(struct dmirror_chunk *chunk, struct page *page,
 const struct dmirror_devmem_ops dmirror_pagemap_private_ops = {
 	.chunk_add = private_chunk_add,
 	.chunk_del = private_chunk_del,
-	.folio_prep = private_folio_prep,
+	.folio_prep = chunk_folio_prep,
 	.backed = true,
+	.select = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
 };
 EXPORT_SYMBOL_IF_KUNIT(dmirror_pagemap_private_ops);
+
+const struct dmirror_devmem_ops dmirror_pagemap_coherent_ops = {
+	.chunk_add = coherent_chunk_add,
+	.chunk_del = coherent_chunk_del,
+	.folio_prep = chunk_folio_prep,
+	.select = MIGRATE_VMA_SELECT_DEVICE_COHERENT,
+};
+EXPORT_SYMBOL_IF_KUNIT(dmirror_pagemap_coherent_ops);

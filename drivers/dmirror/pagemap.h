@@ -27,4 +27,14 @@
  */
 extern const struct dmirror_devmem_ops dmirror_pagemap_private_ops;
 
+/**
+ * dmirror_pagemap_coherent_ops - MEMORY_DEVICE_COHERENT
+ *
+ * The chunks are cut from the device memory's region, which has to be memory
+ * that the CPU can address and the kernel does not use (memmap= leaves some).
+ * The CPU maps these pages like any other, so nothing faults; single pages
+ * only. Adding a chunk beyond the region fails with -ENOSPC.
+ */
+extern const struct dmirror_devmem_ops dmirror_pagemap_coherent_ops;
+
 #endif /* DMIRROR_PAGEMAP_H */

@@ -11,80 +11,236 @@
 
 #include "devmem.h"
 #include "inject.h"
+#include "mirror.h"
 
-unsigned long dmirror_plan_to_devmem(const unsigned long *src,
-				     unsigned long *dst, unsigned long nr,
-				     struct dmirror_resv *resv,
-				     bool holes_writable)
+/* How many of the @nr entries from the one at @src on belong to it. */
+static unsigned long entry_pages(const struct dmirror_plan *plan,
+				 const unsigned long *src, unsigned long nr)
+{
+	struct page *page = migrate_pfn_to_page(*src);
+
+	if (!(*src & MIGRATE_PFN_COMPOUND))
+		return 1;
+	if (page)
+		return min(nr, folio_nr_pages(page_folio(page)));
+
+	/* Core mm offers a large hole only to a device with large folios. */
+	return min(nr, 1UL << plan->devmem->large_order);
+}
+
+/* HMM_DMIRROR_FLAG_FAIL_ALLOC: the next large folio cannot be had. */
+static bool fail_large(const struct dmirror_plan *plan)
+{
+	return plan->flags &&
+	       test_and_clear_bit(DMIRROR_MIRROR_FAIL_LARGE, plan->flags);
+}
+
+static void drop(unsigned long *dst)
+{
+	struct page *page = migrate_pfn_to_page(*dst);
+
+	*dst = 0;
+	if (!page)
+		return;
+	unlock_page(page);
+	put_page(page);
+}
+
+static void copy_to_device(struct page *to, struct page *from)
+{
+	if (from)
+		copy_highpage(dmirror_devmem_backing(to), from);
+	else
+		clear_highpage(dmirror_devmem_backing(to));
+}
+
+static unsigned long to_devmem_whole(const struct dmirror_plan *plan,
+				     struct page *from, unsigned long *dst,
+				     unsigned long nr, unsigned long write)
+{
+	struct page *to = NULL;
+	unsigned long i;
+
+	if (plan->devmem->large_order &&
+	    nr == 1UL << plan->devmem->large_order && !fail_large(plan))
+		to = dmirror_devmem_alloc(plan->resv,
+					  plan->devmem->large_order);
+	if (!to)
+		return 0;
+
+	for (i = 0; i < nr; i++)
+		copy_to_device(to + i, from ? from + i : NULL);
+	*dst = migrate_pfn(page_to_pfn(to)) | MIGRATE_PFN_COMPOUND | write;
+
+	return nr;
+}
+
+static unsigned long to_devmem_one(const struct dmirror_plan *plan,
+				   struct page *from, unsigned long *dst,
+				   unsigned long write)
+{
+	struct page *to;
+
+	if (!plan->resv->small)
+		dmirror_devmem_break(plan->resv);
+	to = dmirror_devmem_alloc(plan->resv, 0);
+	if (!to)
+		return 0;
+	copy_to_device(to, from);
+	*dst = migrate_pfn(page_to_pfn(to)) | write;
+
+	return 1;
+}
+
+/*
+ * Single pages for a large source. Core mm takes the first destination for
+ * the wish to split; it takes none of a hole's for granted, so that a hole
+ * gets all of its pages or none.
+ */
+static unsigned long to_devmem_pieces(const struct dmirror_plan *plan,
+				      struct page *from, unsigned long *dst,
+				      unsigned long nr, unsigned long write)
 {
 	unsigned long i, planned = 0;
 
 	for (i = 0; i < nr; i++) {
-		struct page *from, *to;
-		bool writable;
+		planned += to_devmem_one(plan, from ? from + i : NULL, dst + i,
+					 write);
+		if (!dst[0] || (!from && !dst[i]))
+			break;
+	}
+	if (i == nr)
+		return planned;
 
-		dst[i] = 0;
-		if (!(src[i] & MIGRATE_PFN_MIGRATE) ||
-		    src[i] & MIGRATE_PFN_COMPOUND)
-			continue;
-		to = dmirror_devmem_alloc(resv, 0);
-		if (!to)
+	while (i--)
+		drop(dst + i);
+	return 0;
+}
+
+unsigned long dmirror_plan_wanted(const struct dmirror_plan *plan,
+				  const unsigned long *src, unsigned long nr)
+{
+	unsigned long i, n, wanted = 0;
+
+	for (i = 0; i < nr; i += n) {
+		n = entry_pages(plan, src + i, nr - i);
+		if (src[i] & MIGRATE_PFN_MIGRATE)
+			wanted += n;
+	}
+
+	return wanted;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_plan_wanted);
+
+unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
+				     const unsigned long *src,
+				     unsigned long *dst, unsigned long nr)
+{
+	unsigned long i, n, got, write, planned = 0;
+	struct page *from;
+	bool writable;
+
+	memset(dst, 0, nr * sizeof(*dst));
+	for (i = 0; i < nr; i += n) {
+		n = entry_pages(plan, src + i, nr - i);
+		if (!(src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
 
 		from = migrate_pfn_to_page(src[i]);
-		if (from)
-			copy_highpage(dmirror_devmem_backing(to), from);
-		else
-			clear_highpage(dmirror_devmem_backing(to));
-
-		writable = from ? src[i] & MIGRATE_PFN_WRITE : holes_writable;
-		dst[i] = migrate_pfn(page_to_pfn(to));
-		if (writable)
-			dst[i] |= MIGRATE_PFN_WRITE;
-		planned++;
+		writable = from ? src[i] & MIGRATE_PFN_WRITE :
+				  plan->holes_writable;
+		write = writable ? MIGRATE_PFN_WRITE : 0;
+		if (!(src[i] & MIGRATE_PFN_COMPOUND)) {
+			planned += to_devmem_one(plan, from, dst + i, write);
+			continue;
+		}
+		got = to_devmem_whole(plan, from, dst + i, n, write);
+		if (!got && plan->can_split)
+			got = to_devmem_pieces(plan, from, dst + i, n, write);
+		planned += got;
 	}
 
 	return planned;
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_plan_to_devmem);
 
-static struct page *ram_alloc(void)
+static struct folio *ram_alloc(unsigned int order)
 {
-	if (dmirror_should_fail(DMIRROR_INJECT_RAM_ALLOC))
+	if (dmirror_should_fail(order ? DMIRROR_INJECT_RAM_LARGE_ALLOC :
+				DMIRROR_INJECT_RAM_ALLOC))
 		return NULL;
 
-	return alloc_page(GFP_HIGHUSER_MOVABLE);
+	return folio_alloc(order ? GFP_TRANSHUGE : GFP_HIGHUSER_MOVABLE, order);
 }
 
-unsigned long dmirror_plan_to_ram(const unsigned long *src, unsigned long *dst,
-				  unsigned long nr,
-				  const struct dmirror_devmem *devmem)
+static unsigned long to_ram_folio(struct page *from, unsigned long *dst,
+				  unsigned int order, unsigned long flags)
+{
+	unsigned long i, nr = 1UL << order;
+	struct folio *to = ram_alloc(order);
+
+	if (!to)
+		return 0;
+
+	folio_lock(to);
+	for (i = 0; i < nr; i++)
+		copy_highpage(folio_page(to, i),
+			      dmirror_devmem_storage(from + i));
+	/* Nobody knows whether the device wrote to it. */
+	folio_mark_dirty(to);
+	*dst = migrate_pfn(folio_pfn(to)) | flags;
+
+	return nr;
+}
+
+static unsigned long to_ram_pieces(struct page *from, unsigned long *dst,
+				   unsigned long nr, unsigned long write)
 {
 	unsigned long i, planned = 0;
 
 	for (i = 0; i < nr; i++) {
-		struct page *from = migrate_pfn_to_page(src[i]);
-		struct page *to;
+		planned += to_ram_folio(from + i, dst + i, 0, write);
+		/* Without the first one core mm will not split. */
+		if (!planned)
+			break;
+	}
 
-		dst[i] = 0;
-		if (!from || !(src[i] & MIGRATE_PFN_MIGRATE) ||
-		    src[i] & MIGRATE_PFN_COMPOUND)
-			continue;
-		if (!is_zone_device_page(from) ||
-		    page_pgmap(from)->owner != devmem)
-			continue;
-		to = ram_alloc();
-		if (!to)
+	return planned;
+}
+
+static bool is_ours(const struct dmirror_plan *plan, struct page *page)
+{
+	return page && is_zone_device_page(page) &&
+	       page_pgmap(page)->owner == plan->devmem;
+}
+
+unsigned long dmirror_plan_to_ram(const struct dmirror_plan *plan,
+				  const unsigned long *src, unsigned long *dst,
+				  unsigned long nr)
+{
+	unsigned long i, n, got, write, planned = 0;
+	struct page *from;
+
+	memset(dst, 0, nr * sizeof(*dst));
+	for (i = 0; i < nr; i += n) {
+		n = entry_pages(plan, src + i, nr - i);
+		from = migrate_pfn_to_page(src[i]);
+		if (!(src[i] & MIGRATE_PFN_MIGRATE) || !is_ours(plan, from))
 			continue;
 
-		lock_page(to);
-		copy_highpage(to, dmirror_devmem_storage(from));
-		/* Nobody knows whether the device wrote to it. */
-		set_page_dirty(to);
-		dst[i] = migrate_pfn(page_to_pfn(to));
-		if (src[i] & MIGRATE_PFN_WRITE)
-			dst[i] |= MIGRATE_PFN_WRITE;
-		planned++;
+		write = src[i] & MIGRATE_PFN_WRITE;
+		if (!(src[i] & MIGRATE_PFN_COMPOUND)) {
+			planned += to_ram_folio(from, dst + i, 0, write);
+			continue;
+		}
+		got = 0;
+		if (!fail_large(plan))
+			got = to_ram_folio(from, dst + i,
+					   folio_order(page_folio(from)),
+					   MIGRATE_PFN_COMPOUND | write);
+		if (!got && plan->can_split)
+			got = to_ram_pieces(from, dst + i, n, write);
+		planned += got;
 	}
 
 	return planned;
@@ -96,8 +252,14 @@ unsigned long dmirror_plan_moved(const unsigned long *src,
 {
 	unsigned long i, moved = 0;
 
-	for (i = 0; i < nr; i++)
-		moved += dst[i] && src[i] & MIGRATE_PFN_MIGRATE;
+	for (i = 0; i < nr; i++) {
+		if (!dst[i] || !(src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		if (dst[i] & MIGRATE_PFN_COMPOUND)
+			moved += folio_nr_pages(page_folio(migrate_pfn_to_page(dst[i])));
+		else
+			moved++;
+	}
 
 	return moved;
 }

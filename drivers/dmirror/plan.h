@@ -13,7 +13,10 @@
  * migrate_vma_pages() and migrate_vma_finalize(), which take care of every
  * destination that was not used.
  *
- * So far single pages; entries of large folios are left alone.
+ * An entry with MIGRATE_PFN_COMPOUND stands for a whole large folio, or for a
+ * hole of that size, and the entries after it are empty. It gets one large
+ * destination. Where there is none it gets single pages, which core mm takes
+ * as the wish to split the folio.
  */
 #ifndef DMIRROR_PLAN_H
 #define DMIRROR_PLAN_H
@@ -22,39 +25,64 @@
 
 struct dmirror_devmem;
 struct dmirror_resv;
-struct vm_area_struct;
+
+/**
+ * struct dmirror_plan - what a plan is made for
+ * @devmem: the device's memory: where pages go, or whose pages come back
+ * @resv: device pages set aside, on the way to the device
+ * @flags: DMIRROR_MIRROR_* bits of the mirror that asked, or NULL
+ * @holes_writable: whether a page that did not exist may be written to
+ * @can_split: core mm can split a large folio on its way: it has a VMA
+ */
+struct dmirror_plan {
+	const struct dmirror_devmem *devmem;
+	struct dmirror_resv *resv;
+	unsigned long *flags;
+	bool holes_writable;
+	bool can_split;
+};
+
+/**
+ * dmirror_plan_wanted - count what core mm could move
+ * @plan: what for
+ * @src: from migrate_vma_setup() or migrate_device_range()
+ * @nr: number of entries
+ *
+ * Context: any; the source folios are locked.
+ * Return: number of pages.
+ */
+unsigned long dmirror_plan_wanted(const struct dmirror_plan *plan,
+				  const unsigned long *src, unsigned long nr);
 
 /**
  * dmirror_plan_to_devmem - choose device pages and copy to them
+ * @plan: what for
  * @src: from migrate_vma_setup()
  * @dst: as long as @src, to be filled
  * @nr: number of entries
- * @resv: where the device pages come from
- * @holes_writable: whether a page that did not exist may be written to
  *
  * Holes and zero pages become device pages full of zeroes.
  *
  * Context: process context, may sleep; mmap_lock and folio locks held.
- * Return: number of entries with a destination.
+ * Return: number of pages with a destination.
  */
-unsigned long dmirror_plan_to_devmem(const unsigned long *src,
-				     unsigned long *dst, unsigned long nr,
-				     struct dmirror_resv *resv,
-				     bool holes_writable);
+unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
+				     const unsigned long *src,
+				     unsigned long *dst, unsigned long nr);
 
 /**
  * dmirror_plan_to_ram - choose system pages and copy to them
+ * @plan: what for; only pages of its device memory are planned
  * @src: from migrate_vma_setup() or migrate_device_range()
  * @dst: as long as @src, to be filled
  * @nr: number of entries
- * @devmem: only pages of this device memory are planned
  *
  * Context: process context, may sleep; folio locks held.
- * Return: number of entries with a destination.
+ * Return: number of pages with a destination.
  */
-unsigned long dmirror_plan_to_ram(const unsigned long *src, unsigned long *dst,
-				  unsigned long nr,
-				  const struct dmirror_devmem *devmem);
+unsigned long dmirror_plan_to_ram(const struct dmirror_plan *plan,
+				  const unsigned long *src, unsigned long *dst,
+				  unsigned long nr);
 
 /**
  * dmirror_plan_moved - count what migrate_vma_pages() moved

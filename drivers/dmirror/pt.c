@@ -111,6 +111,25 @@ struct page *dmirror_pt_lookup(struct dmirror_pt *pt, unsigned long vpn,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_pt_lookup);
 
+bool dmirror_pt_any_exclusive(struct dmirror_pt *pt, unsigned long start,
+			      unsigned long end)
+{
+	unsigned long vpn;
+	void *entry;
+
+	lockdep_assert_held(&pt->lock);
+
+	if (start >= end)
+		return false;
+
+	xa_for_each_range(&pt->entries, vpn, entry, start, end - 1)
+		if (entry_perm(entry) == DMIRROR_PERM_EXCLUSIVE)
+			return true;
+
+	return false;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_pt_any_exclusive);
+
 unsigned long dmirror_pt_clear(struct dmirror_pt *pt, unsigned long start,
 			       unsigned long end)
 {

@@ -25,10 +25,13 @@ struct page;
  * enum dmirror_perm - what an entry allows the device
  * @DMIRROR_PERM_READ: loads
  * @DMIRROR_PERM_WRITE: loads and stores
+ * @DMIRROR_PERM_EXCLUSIVE: loads and stores while the CPU has no access: the
+ *	device's atomic operations. Two is no tag that an XArray could hold.
  */
 enum dmirror_perm {
 	DMIRROR_PERM_READ = 0,
 	DMIRROR_PERM_WRITE = 1,
+	DMIRROR_PERM_EXCLUSIVE = 3,
 };
 
 /**
@@ -116,6 +119,18 @@ int dmirror_pt_set(struct dmirror_pt *pt, unsigned long vpn, struct page *page,
  */
 struct page *dmirror_pt_lookup(struct dmirror_pt *pt, unsigned long vpn,
 			       enum dmirror_perm perm);
+
+/**
+ * dmirror_pt_any_exclusive - is there an exclusive entry
+ * @pt: the table, @pt->lock held
+ * @start: first virtual page number
+ * @end: one past the last
+ *
+ * Context: @pt->lock held.
+ * Return: true if a page in the range is DMIRROR_PERM_EXCLUSIVE.
+ */
+bool dmirror_pt_any_exclusive(struct dmirror_pt *pt, unsigned long start,
+			      unsigned long end);
 
 /**
  * dmirror_pt_clear - forget a range
