@@ -90,6 +90,13 @@ void dmirror_suite_exit(struct kunit_suite *suite);
 			kunit_skip(test, "needs CONFIG_" #option);	\
 	} while (0)
 
+/*
+ * Ends a case that has just seen a defect of this kernel, which it knows:
+ * Documentation/kernel-bugs.rst has the write-up. Reported, but not red.
+ */
+#define DMIRROR_KNOWN_BUG(test, what)					\
+	kunit_skip(test, "known kernel bug: " what)
+
 /* Calls that core mm does not export exist in a built-in suite only. */
 #ifdef MODULE
 #define DMIRROR_REQUIRES_BUILTIN(test)					\

@@ -7,6 +7,7 @@
 #include <linux/ioport.h>
 #include <linux/memremap.h>
 #include <linux/mmap_lock.h>
+#include <linux/moduleparam.h>
 #include <linux/slab.h>
 
 #include "../drivers/dmirror/migrate.h"
@@ -39,27 +40,63 @@ static void private_put(void *data)
 		kfree(devmem);
 }
 
-struct dmirror_devmem *dmirror_private_get(struct kunit *test,
-					   unsigned int large_order,
-					   unsigned long chunk_pages,
-					   unsigned long max_chunks)
+static struct dmirror_devmem *devmem_get(struct kunit *test,
+					 const struct dmirror_devmem_ops *ops,
+					 unsigned int large_order,
+					 unsigned long chunk_pages,
+					 unsigned long max_chunks)
 {
 	struct dmirror_devmem *devmem;
 	int ret;
 
-	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
-
 	/* Not the case's memory: it goes when its last page has come home. */
 	devmem = kzalloc_obj(*devmem);
 	KUNIT_ASSERT_NOT_NULL(test, devmem);
-	ret = dmirror_devmem_init(devmem, &dmirror_pagemap_private_ops,
-				  large_order, chunk_pages, max_chunks);
+	ret = dmirror_devmem_init(devmem, ops, large_order, chunk_pages,
+				  max_chunks);
 	if (ret)
 		kfree(devmem);
 	DMIRROR_ASSERT_OK(test, ret, "device memory");
 	KUNIT_ASSERT_EQ(test,
 			kunit_add_action_or_reset(test, private_put, devmem),
 			0);
+
+	return devmem;
+}
+
+struct dmirror_devmem *dmirror_private_get(struct kunit *test,
+					   unsigned int large_order,
+					   unsigned long chunk_pages,
+					   unsigned long max_chunks)
+{
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+
+	return devmem_get(test, &dmirror_pagemap_private_ops, large_order,
+			  chunk_pages, max_chunks);
+}
+
+static unsigned long coherent[2];
+static int nr_coherent;
+module_param_array(coherent, ulong, &nr_coherent, 0444);
+MODULE_PARM_DESC(coherent,
+		 "address and size of memory for coherent devices, set aside with memmap=");
+
+struct dmirror_devmem *dmirror_coherent_get(struct kunit *test,
+					    unsigned int part,
+					    unsigned long chunk_pages,
+					    unsigned long max_chunks)
+{
+	unsigned long half = coherent[1] / 2;
+	struct dmirror_devmem *devmem;
+
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+	if (nr_coherent != ARRAY_SIZE(coherent))
+		kunit_skip(test, "needs memmap= and dmirror_kunit.coherent=");
+
+	devmem = devmem_get(test, &dmirror_pagemap_coherent_ops, 0,
+			    chunk_pages, max_chunks);
+	devmem->region.start = coherent[0] + part * half;
+	devmem->region.end = devmem->region.start + half - 1;
 
 	return devmem;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Real device-private memory for a case, small and gone at its end.
+ * Real device memory for a case, small and gone at its end.
  */
 #ifndef DMIRROR_KUNIT_PRIVATE_DEVMEM_H
 #define DMIRROR_KUNIT_PRIVATE_DEVMEM_H
@@ -29,6 +29,23 @@ struct dmirror_devmem *dmirror_private_get(struct kunit *test,
 					   unsigned int large_order,
 					   unsigned long chunk_pages,
 					   unsigned long max_chunks);
+
+/**
+ * dmirror_coherent_get - make a device-coherent memory
+ * @test: the case, which evicts and removes it
+ * @part: 0 or 1: which half of the memory that was left to the suites
+ * @chunk_pages: pages per chunk, a multiple of PRIVATE_CHUNK
+ * @max_chunks: limit of growth
+ *
+ * Skips the case where nothing was left: memmap= on the kernel's command line
+ * and dmirror_kunit.coherent=, which says where it is.
+ *
+ * Return: the device memory.
+ */
+struct dmirror_devmem *dmirror_coherent_get(struct kunit *test,
+					    unsigned int part,
+					    unsigned long chunk_pages,
+					    unsigned long max_chunks);
 
 /**
  * dmirror_pages_out - how many device pages are in use

@@ -25,6 +25,20 @@ int user_lru_drain(void)
 	return -EOPNOTSUPP;
 }
 
+int user_fork(struct user_child *child)
+{
+	return -EOPNOTSUPP;
+}
+
+int user_ask(struct user_child *child, int (*fn)(void *arg), void *arg)
+{
+	return -EOPNOTSUPP;
+}
+
+void user_reap(struct user_child *child)
+{
+}
+
 #else
 
 #include <linux/mm.h>
@@ -32,6 +46,7 @@ int user_lru_drain(void)
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched.h>
+#include <linux/sched/task.h>
 #include <linux/swap.h>
 #include <asm/tlb.h>
 
@@ -98,6 +113,57 @@ int user_lru_drain(void)
 	lru_add_drain_all();
 
 	return 0;
+}
+
+static int child_main(void *data)
+{
+	struct user_child *child = data;
+
+	for (;;) {
+		wait_for_completion(&child->go);
+		if (!child->fn)
+			break;
+		child->ret = child->fn(child->arg);
+		complete(&child->done);
+	}
+	/* There is no user mode to return to. */
+	do_exit(0);
+}
+
+int user_fork(struct user_child *child)
+{
+	struct kernel_clone_args args = {
+		.fn = child_main,
+		.fn_arg = child,
+		/* Which the thread of a case ignores: nobody has to wait. */
+		.exit_signal = SIGCHLD,
+	};
+
+	init_completion(&child->go);
+	init_completion(&child->done);
+	child->pid = kernel_clone(&args);
+
+	return min(child->pid, 0);
+}
+
+int user_ask(struct user_child *child, int (*fn)(void *arg), void *arg)
+{
+	child->fn = fn;
+	child->arg = arg;
+	complete(&child->go);
+	wait_for_completion(&child->done);
+
+	return child->ret;
+}
+
+void user_reap(struct user_child *child)
+{
+	int status;
+
+	child->fn = NULL;
+	complete(&child->go);
+	/* Ends, with an error, once there is no such child any more. */
+	kernel_wait(child->pid, &status);
 }
 
 #endif /* MODULE */

@@ -7,6 +7,7 @@
 #ifndef DMIRROR_KUNIT_USER_H
 #define DMIRROR_KUNIT_USER_H
 
+#include <linux/completion.h>
 #include <linux/types.h>
 
 struct mmu_notifier_range;
@@ -49,5 +50,53 @@ int user_invalidate_nonblock(struct mmu_notifier_range *range);
  * Return: 0.
  */
 int user_lru_drain(void);
+
+/**
+ * struct user_child - a forked child of the case; filled in by user_fork()
+ * @pid: the child
+ * @fn: what it is asked to do, NULL to exit
+ * @arg: the argument of @fn
+ * @ret: what @fn returned
+ * @go: @fn is there to be done
+ * @done: it is done
+ */
+struct user_child {
+	pid_t pid;
+	int (*fn)(void *arg);
+	void *arg;
+	int ret;
+	struct completion go;
+	struct completion done;
+};
+
+/**
+ * user_fork - fork() the case
+ * @child: has to live until user_reap()
+ *
+ * The child has a copy of the case's mm and waits for user_ask(). Until
+ * user_reap() the case must not assert.
+ *
+ * Context: the case's thread, with current->mm.
+ * Return: 0, when user_reap() has to follow; or the error of kernel_clone().
+ */
+int user_fork(struct user_child *child);
+
+/**
+ * user_ask - have the child do something, and wait for it
+ * @child: the child
+ * @fn: runs in the child, with its mm as current->mm; must not check, only note
+ * @arg: its argument
+ *
+ * Return: what @fn returned.
+ */
+int user_ask(struct user_child *child, int (*fn)(void *arg), void *arg);
+
+/**
+ * user_reap - let the child exit, and wait until its mm is gone
+ * @child: the child
+ *
+ * Context: the thread that forked it.
+ */
+void user_reap(struct user_child *child);
 
 #endif /* DMIRROR_KUNIT_USER_H */

@@ -310,17 +310,18 @@ vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf)
 {
 	unsigned int order = dmirror_mm_fault_order(vmf);
 	unsigned long src = 0, dst = 0;
-	struct arrays *arrays = NULL;
+	struct arrays *arrays;
 	vm_fault_t ret;
 
-	if (order)
-		arrays = arrays_alloc(1UL << order);
-	/* Without memory for the whole: one page, for which core mm splits. */
-	if (!arrays)
+	if (!order)
 		return fault_part(vmf, &src, &dst, 0);
 
+	arrays = arrays_alloc(1UL << order);
+	if (!arrays)
+		return VM_FAULT_OOM;
 	ret = fault_part(vmf, arrays->src, arrays->dst, order);
 	kvfree(arrays);
+
 	return ret;
 }
 

@@ -109,14 +109,18 @@ void dmirror_mirror_destroy(struct dmirror_mirror *mirror)
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_mirror_destroy);
 
-/* Put what hmm_range_fault() found into the table, if it is still true. */
+/*
+ * Put what hmm_range_fault() found into the table, if it is still true.
+ * @readonly is the address of the first page that may not be written to.
+ */
 static int fault_commit(struct dmirror_mirror *mirror,
-			const struct hmm_range *range)
+			const struct hmm_range *range, unsigned long *readonly)
 {
 	unsigned long vpn = range->start >> PAGE_SHIFT;
 	unsigned long i, nr = (range->end - range->start) >> PAGE_SHIFT;
 	int ret = 0;
 
+	*readonly = range->end;
 	mutex_lock(&mirror->pt.lock);
 	if (mmu_interval_read_retry(range->notifier, range->notifier_seq)) {
 		ret = -EBUSY;
@@ -124,11 +128,15 @@ static int fault_commit(struct dmirror_mirror *mirror,
 	}
 
 	for (i = 0; i < nr; i++) {
-		struct page *page = hmm_pfn_to_page(range->hmm_pfns[i]);
+		struct page *page =
+			dmirror_mm_entry_page(range->hmm_pfns[i],
+					      (vpn + i) << PAGE_SHIFT);
 		enum dmirror_perm perm = DMIRROR_PERM_READ;
 
 		if (range->hmm_pfns[i] & HMM_PFN_WRITE)
 			perm = DMIRROR_PERM_WRITE;
+		else
+			*readonly = min(*readonly, (vpn + i) << PAGE_SHIFT);
 		/*
 		 * Fails only if the slot is gone: an entry that was there at
 		 * the reservation was cleared since, or another fault of this
@@ -162,8 +170,9 @@ struct fault {
 	bool unlocked;
 };
 
+/* Private pages of @owner stay where they are. */
 static int fault_once(const struct fault *fault, unsigned long start,
-		      unsigned long end)
+		      unsigned long end, void *owner, unsigned long *readonly)
 {
 	struct dmirror_mirror *mirror = fault->mirror;
 	unsigned long pfns[DMIRROR_BATCH] = { };
@@ -173,7 +182,7 @@ static int fault_once(const struct fault *fault, unsigned long start,
 		.end = end,
 		.hmm_pfns = pfns,
 		.default_flags = HMM_PFN_REQ_FAULT,
-		.dev_private_owner = mirror->devmem,
+		.dev_private_owner = owner,
 	};
 	int ret;
 
@@ -194,9 +203,35 @@ static int fault_once(const struct fault *fault, unsigned long start,
 		ret = dmirror_mm_range_fault(&range);
 	}
 	if (!ret)
-		ret = fault_commit(mirror, &range);
+		ret = fault_commit(mirror, &range, readonly);
 	dmirror_pt_unreserve(&mirror->pt, start >> PAGE_SHIFT,
 			     end >> PAGE_SHIFT);
+
+	return ret;
+}
+
+static int fault_try(const struct fault *fault, unsigned long start,
+		     unsigned long end)
+{
+	unsigned long readonly;
+	int ret;
+
+	do {
+		ret = fault_once(fault, start, end, fault->mirror->devmem,
+				 &readonly);
+		if (ret || readonly == end ||
+		    fault->perm != DMIRROR_PERM_WRITE)
+			return ret;
+		/*
+		 * A private page of our own, after a fork: core mm reports it
+		 * as it is, whatever was asked for. To be written to it has to
+		 * come home, where it may be copied.
+		 */
+		ret = fault_once(fault, readonly, readonly + PAGE_SIZE, NULL,
+				 &readonly);
+		if (!ret)
+			ret = dmirror_killed();
+	} while (!ret);
 
 	return ret;
 }
@@ -209,7 +244,7 @@ static int fault_batch(const struct fault *fault, unsigned long start,
 	int ret;
 
 	for (;;) {
-		ret = fault_once(fault, start, end);
+		ret = fault_try(fault, start, end);
 		if (ret != -EBUSY)
 			return ret;
 

@@ -46,6 +46,18 @@ int dmirror_mm_range_fault_unlocked(struct hmm_range *range,
 #endif
 }
 
+struct page *dmirror_mm_entry_page(unsigned long hmm_pfn, unsigned long addr)
+{
+	struct page *page = hmm_pfn_to_page(hmm_pfn);
+	unsigned long nr = 1UL << hmm_pfn_to_map_order(hmm_pfn);
+	struct folio *folio = page_folio(page);
+
+	if (!is_device_private_page(page) || folio_nr_pages(folio) != nr)
+		return page;
+
+	return folio_page(folio, (addr >> PAGE_SHIFT) & (nr - 1));
+}
+
 struct page *dmirror_mm_make_exclusive(struct mm_struct *mm,
 				       unsigned long addr, void *owner,
 				       struct folio **folio)

@@ -48,6 +48,20 @@ int dmirror_mm_range_fault_unlocked(struct hmm_range *range,
 				    unsigned int timeout_ms);
 
 /**
+ * dmirror_mm_entry_page - the page that hmm_range_fault() found at an address
+ * @hmm_pfn: the entry, which is valid
+ * @addr: its address
+ *
+ * What the CPU maps as one large folio is aligned in both address spaces, so
+ * that the address says which page it is. The entry does not always: see
+ * "hmm_range_fault() inside a device folio" in Documentation/kernel-bugs.rst.
+ *
+ * Context: as for the entry itself: the sequence has to be valid.
+ * Return: the page.
+ */
+struct page *dmirror_mm_entry_page(unsigned long hmm_pfn, unsigned long addr);
+
+/**
  * dmirror_mm_make_exclusive - make_device_exclusive()
  * @mm: the mm
  * @addr: page aligned address

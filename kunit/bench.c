@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "bench.h"
+
+#include <linux/memremap.h>
+#include <linux/mm.h>
+
+#include "../drivers/dmirror/migrate.h"
+#include "fixture.h"
+#include "private_devmem.h"
+#include "user.h"
+
+void bench_to_device(struct kunit *test, const struct dmirror_bench *bench,
+		     unsigned long addr, unsigned long npages)
+{
+	unsigned long moved = ULONG_MAX;
+
+	DMIRROR_ASSERT_OK(test, dmirror_migrate_to_devmem(bench->mirror, addr,
+							  npages, &moved),
+			  "migration to the device");
+	KUNIT_EXPECT_EQ_MSG(test, moved, npages,
+			    "pages of [0x%lx,0x%lx) that went to the device",
+			    addr, addr + (npages << PAGE_SHIFT));
+}
+
+void bench_to_ram(struct kunit *test, const struct dmirror_bench *bench,
+		  unsigned long addr, unsigned long npages,
+		  unsigned long want)
+{
+	unsigned long moved = ULONG_MAX;
+
+	DMIRROR_ASSERT_OK(test, dmirror_migrate_to_ram(bench->mirror, addr,
+						       npages, &moved),
+			  "migration back");
+	KUNIT_EXPECT_EQ_MSG(test, moved, want,
+			    "pages of [0x%lx,0x%lx) that came back", addr,
+			    addr + (npages << PAGE_SHIFT));
+}
+
+void bench_expect_all(struct kunit *test, const struct dmirror_bench *bench,
+		      unsigned long addr, unsigned long npages, u8 byte,
+		      const char *step)
+{
+	u8 *want = kunit_kmalloc(test, npages, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, want);
+	memset(want, byte, npages);
+	dmirror_expect_snapshot(test, bench->mirror, addr, want, npages, step);
+	kunit_kfree(test, want);
+}
+
+void bench_expect_out(struct kunit *test, const struct dmirror_bench *bench,
+		      unsigned long want, const char *step)
+{
+	unsigned long out = dmirror_pages_out(bench->devmem);
+
+	KUNIT_EXPECT_EQ_MSG(test, out, want, "device pages in use %s", step);
+}
+
+void bench_expect_at_rest(struct kunit *test, const struct dmirror_bench *bench,
+			  unsigned long addr, unsigned long npages,
+			  bool on_device, const char *step)
+{
+	struct page **pages = kunit_kcalloc(test, npages, sizeof(*pages),
+					    GFP_KERNEL);
+	bool refs_known;
+	unsigned long i;
+
+	KUNIT_ASSERT_NOT_NULL(test, pages);
+	/* Pages new to the LRU have one reference more until they are on it. */
+	refs_known = on_device || !user_lru_drain();
+	dmirror_cpu_pages(test, bench->mirror, addr, pages, npages);
+	for (i = 0; i < npages; i++) {
+		struct folio *folio;
+
+		KUNIT_ASSERT_NOT_NULL_MSG(test, pages[i],
+					  "page %lu %s is not mapped", i, step);
+		folio = page_folio(pages[i]);
+		if (is_device_private_page(pages[i]) == on_device &&
+		    folio_mapcount(folio) == 1 && folio_test_anon(folio) &&
+		    !folio_test_locked(folio) &&
+		    (!refs_known || folio_ref_count(folio) == 1))
+			continue;
+		KUNIT_FAIL(test,
+			   "page %lu of [0x%lx,0x%lx) at 0x%lx %s: on device %d wanted %d, mapcount %d wanted 1, refcount %d wanted 1, anon %d wanted 1, locked %d wanted 0",
+			   i, addr, addr + (npages << PAGE_SHIFT),
+			   addr + (i << PAGE_SHIFT), step,
+			   is_device_private_page(pages[i]), on_device,
+			   folio_mapcount(folio), folio_ref_count(folio),
+			   folio_test_anon(folio), folio_test_locked(folio));
+		break;
+	}
+	kunit_kfree(test, pages);
+}
+
+/* Exact: the counter's cheap reading is off by up to a batch per CPU. */
+void bench_expect_anon(struct kunit *test, unsigned long want,
+		       const char *step)
+{
+	struct mm_struct *mm = dmirror_fixture(test)->mm;
+
+	KUNIT_EXPECT_EQ_MSG(test, get_mm_counter_sum(mm, MM_ANONPAGES), want,
+			    "anonymous pages of the mm %s", step);
+}
