@@ -81,7 +81,7 @@ static void set_ptes_maps_consecutive_pages(struct kunit *test)
 				       "set_ptes() of %u: entry %u is set too",
 				       nr, nr);
 		if (is_um_set_ptes_bug(pfn, nr, pfns))
-			DMIRROR_KNOWN_BUG(test, "arch/um set_ptes()");
+			DMIRROR_KNOWN_DEFECT(test, "arch/um set_ptes()");
 		for (i = 0; i < nr; i++)
 			KUNIT_ASSERT_EQ_MSG(test, pfns[i], pfn + i,
 					    "set_ptes() of %u: entry %u", nr,

@@ -94,7 +94,7 @@ void dmirror_suite_exit(struct kunit_suite *suite);
  * Ends a case that has just seen a defect of this kernel, which it knows:
  * Documentation/kernel-bugs.rst has the write-up. Reported, but not red.
  */
-#define DMIRROR_KNOWN_BUG(test, what)					\
+#define DMIRROR_KNOWN_DEFECT(test, what)				\
 	kunit_skip(test, "known kernel bug: " what)
 
 /* Calls that core mm does not export exist in a built-in suite only. */

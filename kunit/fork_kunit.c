@@ -194,7 +194,7 @@ static void child_writes_to_the_device_page_first(struct kunit *test)
 		.salt = 2, .write = true, .direct = true,
 	});
 	if (IS_ENABLED(CONFIG_UML) && !parent_sees(test, &bench, 1))
-		DMIRROR_KNOWN_BUG(test, "arch/um copy_to_user()");
+		DMIRROR_KNOWN_DEFECT(test, "arch/um copy_to_user()");
 	dmirror_user_check(test, bench.addr, NR, 1, "after the child wrote");
 }
 
@@ -313,7 +313,7 @@ static void write_request_finds_a_writable_page(struct kunit *test)
 	ret = fault_request(&request);
 	if (!ret && !(request.pfn & HMM_PFN_WRITE) &&
 	    is_device_private_page(hmm_pfn_to_page(request.pfn)))
-		DMIRROR_KNOWN_BUG(test, "hmm_range_fault() for writing");
+		DMIRROR_KNOWN_DEFECT(test, "hmm_range_fault() for writing");
 	DMIRROR_EXPECT_ERRNO(test, ret, 0, "range fault for writing");
 	KUNIT_EXPECT_EQ_MSG(test, request.pfn & (HMM_PFN_VALID | HMM_PFN_WRITE),
 			    HMM_PFN_VALID | HMM_PFN_WRITE, "pfn 0x%lx",

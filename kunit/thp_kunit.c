@@ -206,8 +206,8 @@ static void range_inside_a_device_folio_finds_its_pages(struct kunit *test)
 	dmirror_cpu_pages(test, bench.mirror, bench.addr + at * PAGE_SIZE,
 			  pages, ARRAY_SIZE(pages));
 	if (pages[0] == first && pages[1] == first + 1)
-		DMIRROR_KNOWN_BUG(test,
-				  "hmm_range_fault() inside a device folio");
+		DMIRROR_KNOWN_DEFECT(test,
+				     "hmm_range_fault() inside a device folio");
 	for (i = 0; i < ARRAY_SIZE(pages); i++) {
 		KUNIT_ASSERT_NOT_NULL(test, pages[i]);
 		KUNIT_EXPECT_EQ_MSG(test, page_to_pfn(pages[i]) - head, at + i,

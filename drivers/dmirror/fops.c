@@ -147,9 +147,9 @@ static int verify_window(struct window *window)
 	return read_window_locked(window);
 }
 
-static int for_each_window(struct dmirror_mirror *mirror,
-			   struct hmm_dmirror_cmd *cmd,
-			   int (*work)(struct window *window))
+static int run_windows(struct dmirror_mirror *mirror,
+		       struct hmm_dmirror_cmd *cmd,
+		       int (*work)(struct window *window))
 {
 	struct window window = { .mirror = mirror, .cmd = cmd };
 	unsigned long end;
@@ -185,7 +185,7 @@ static int to_device(struct dmirror_mirror *mirror, struct hmm_dmirror_cmd *cmd)
 	}
 
 	/* The faults are those of the device on its own pages: not told. */
-	ret = for_each_window(mirror, cmd, verify_window);
+	ret = run_windows(mirror, cmd, verify_window);
 	cmd->faults = 0;
 	return ret;
 }
@@ -213,7 +213,7 @@ static int make_exclusive(struct dmirror_mirror *mirror,
 		return ret;
 	}
 
-	return for_each_window(mirror, cmd, read_window_locked);
+	return run_windows(mirror, cmd, read_window_locked);
 }
 
 static int check_exclusive(struct dmirror_mirror *mirror,
@@ -248,13 +248,13 @@ long dmirror_fops_command(struct dmirror_mirror *mirror, unsigned int command,
 
 	switch (command) {
 	case HMM_DMIRROR_READ:
-		return for_each_window(mirror, cmd, read_window_locked);
+		return run_windows(mirror, cmd, read_window_locked);
 	case HMM_DMIRROR_READ_UNLOCKED:
-		return for_each_window(mirror, cmd, read_window_unlocked);
+		return run_windows(mirror, cmd, read_window_unlocked);
 	case HMM_DMIRROR_WRITE:
-		return for_each_window(mirror, cmd, write_window);
+		return run_windows(mirror, cmd, write_window);
 	case HMM_DMIRROR_SNAPSHOT:
-		return for_each_window(mirror, cmd, snapshot_window);
+		return run_windows(mirror, cmd, snapshot_window);
 	case HMM_DMIRROR_MIGRATE_TO_DEV:
 		return to_device(mirror, cmd);
 	case HMM_DMIRROR_MIGRATE_TO_SYS:

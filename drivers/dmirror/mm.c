@@ -11,7 +11,6 @@
 #include <linux/pgtable.h>
 #include <linux/rmap.h>
 #include <linux/topology.h>
-#include <linux/version.h>
 
 int __dmirror_mm_range_fault(struct hmm_range *range)
 {
@@ -38,7 +37,7 @@ EXPORT_SYMBOL_IF_KUNIT(dmirror_mm_range_fault);
 int dmirror_mm_range_fault_unlocked(struct hmm_range *range,
 				    unsigned int timeout_ms)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+#ifdef DMIRROR_HAVE_RANGE_FAULT_UNLOCKED
 	return hmm_range_fault_unlocked_timeout(range,
 						msecs_to_jiffies(timeout_ms));
 #else

@@ -110,7 +110,7 @@ static void coherent_chunk_del(struct dmirror_chunk *chunk)
 }
 
 static void chunk_folio_prep(struct dmirror_chunk *chunk, struct page *page,
-			       unsigned int order)
+			     unsigned int order)
 {
 	dmirror_mm_folio_init(page, &chunk->pagemap, order);
 }
