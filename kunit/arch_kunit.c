@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What everything else here stands on and an architecture provides. So far:
- * page table entries set in a row, and the memory map of User Mode Linux.
+ * What everything else here stands on and an architecture provides: page table
+ * entries set in a row, the kernel's own access to a process's memory, and the
+ * memory map of User Mode Linux.
  */
 #include "fixture.h"
 
 #include <kunit/resource.h>
 #include <kunit/static_stub.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/pgtable.h>
 #include <linux/sizes.h>
+#include <linux/uaccess.h>
 
 #include "../drivers/dmirror/mm.h"
 #include "../drivers/dmirror/pagemap.h"
 #include "private_devmem.h"
+#include "user.h"
+
+#define RW (PROT_READ | PROT_WRITE)
 
 #define MAX_SET 8U
 
@@ -87,6 +93,53 @@ static void set_ptes_maps_consecutive_pages(struct kunit *test)
 					    "set_ptes() of %u: entry %u", nr,
 					    i);
 	}
+}
+
+/* Up to 7.3 copy_from_user() of User Mode Linux takes present for readable. */
+static void kernel_does_not_read_prot_none(struct kunit *test)
+{
+	unsigned long addr = dmirror_user_map(test, 1, RW), left;
+	u8 byte;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	dmirror_user_fill(test, addr, 1, 1);
+	dmirror_user_protect(test, addr, 1, PROT_NONE);
+	left = copy_from_user(&byte, (void __user *)addr, 1);
+	if (IS_ENABLED(CONFIG_UML) && !left)
+		DMIRROR_KNOWN_DEFECT(test, "arch/um reads PROT_NONE");
+	KUNIT_EXPECT_EQ_MSG(test, left, 1UL, "bytes that could not be read");
+}
+
+/*
+ * MADV_FREE leaves clean pages, which reclaim may drop until somebody writes.
+ * Up to 7.3 copy_to_user() of User Mode Linux does not mark them.
+ */
+static void kernel_dirties_what_it_writes(struct kunit *test)
+{
+	unsigned long addr = dmirror_user_map(test, 4, RW), i;
+	u8 in = 0x5a, out[4] = { };
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	dmirror_user_fill(test, addr, 4, 1);
+	DMIRROR_ASSERT_OK(test, user_lru_drain(), "drain");
+	DMIRROR_ASSERT_OK(test, user_madvise(addr, 4 * PAGE_SIZE, MADV_FREE),
+			  "madvise(MADV_FREE)");
+	DMIRROR_ASSERT_OK(test, user_lru_drain(), "drain");
+	for (i = 0; i < 4; i++)
+		KUNIT_ASSERT_EQ(test,
+				copy_to_user((void __user *)addr +
+					     i * PAGE_SIZE, &in, 1), 0UL);
+	DMIRROR_ASSERT_OK(test, user_madvise(addr, 4 * PAGE_SIZE, MADV_PAGEOUT),
+			  "madvise(MADV_PAGEOUT)");
+	for (i = 0; i < 4; i++)
+		KUNIT_ASSERT_EQ(test,
+				copy_from_user(out + i, (void __user *)addr +
+					       i * PAGE_SIZE, 1), 0UL);
+	if (IS_ENABLED(CONFIG_UML) && !memchr_inv(out, 0, sizeof(out)))
+		DMIRROR_KNOWN_DEFECT(test, "arch/um writes to clean pages");
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_EQ_MSG(test, out[i], in, "page %lu at 0x%lx", i,
+				    addr + i * PAGE_SIZE);
 }
 
 #if IS_ENABLED(CONFIG_UM_ZONE_DEVICE) && IS_ENABLED(CONFIG_SPARSEMEM_VMEMMAP)
@@ -189,6 +242,8 @@ static void um_adds_only_what_memmap_left(struct kunit *test)
 
 static struct kunit_case arch_cases[] = {
 	KUNIT_CASE(set_ptes_maps_consecutive_pages),
+	KUNIT_CASE(kernel_does_not_read_prot_none),
+	KUNIT_CASE(kernel_dirties_what_it_writes),
 	KUNIT_CASE(um_host_mapping_is_never_replaced),
 	KUNIT_CASE(um_refused_memory_map_is_told),
 	KUNIT_CASE(um_adds_only_what_memmap_left),
