@@ -52,6 +52,7 @@ const char *dmirror_errno(int err)
 		{ -EFAULT, "-EFAULT" },
 		{ -EBUSY, "-EBUSY" },
 		{ -ENODEV, "-ENODEV" },
+		{ -ENXIO, "-ENXIO" },
 		{ -EINVAL, "-EINVAL" },
 		{ -ENOSPC, "-ENOSPC" },
 		{ -ERANGE, "-ERANGE" },
@@ -209,6 +210,19 @@ unsigned long dmirror_user_map(struct kunit *test, unsigned long npages,
 			       "mmap of %lu pages: got %pe", npages,
 			       (void *)addr);
 	KUNIT_ASSERT_NE(test, addr, 0UL);
+
+	return addr;
+}
+
+unsigned long dmirror_user_map_shared(struct kunit *test, unsigned long npages)
+{
+	unsigned long addr = vm_mmap(NULL, 0, npages << PAGE_SHIFT,
+				     PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, 0);
+
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR_VALUE(addr),
+			       "mmap of %lu shared pages: got %pe", npages,
+			       (void *)addr);
 
 	return addr;
 }
@@ -412,11 +426,11 @@ static void mirror_destroy_action(void *data)
 	dmirror_mirror_destroy(data);
 }
 
-struct dmirror_mirror *dmirror_mirror_get(struct kunit *test,
-					  struct dmirror_devmem *devmem)
+struct dmirror_mirror *dmirror_mirror_of(struct kunit *test,
+					 struct mm_struct *mm,
+					 struct dmirror_devmem *devmem)
 {
-	struct dmirror_mirror *mirror =
-		dmirror_mirror_create(dmirror_fixture(test)->mm, devmem);
+	struct dmirror_mirror *mirror = dmirror_mirror_create(mm, devmem);
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mirror);
 	KUNIT_ASSERT_EQ(test,
@@ -426,8 +440,21 @@ struct dmirror_mirror *dmirror_mirror_get(struct kunit *test,
 	return mirror;
 }
 
+struct dmirror_mirror *dmirror_mirror_get(struct kunit *test,
+					  struct dmirror_devmem *devmem)
+{
+	return dmirror_mirror_of(test, dmirror_fixture(test)->mm, devmem);
+}
+
+void dmirror_mirror_put(struct kunit *test, struct dmirror_mirror *mirror)
+{
+	kunit_release_action(test, mirror_destroy_action, mirror);
+}
+
 static char pt_letter(struct dmirror_mirror *mirror, unsigned long vpn)
 {
+	if (dmirror_pt_lookup(&mirror->pt, vpn, DMIRROR_PERM_EXCLUSIVE))
+		return 'x';
 	if (dmirror_pt_lookup(&mirror->pt, vpn, DMIRROR_PERM_WRITE))
 		return 'w';
 	if (dmirror_pt_lookup(&mirror->pt, vpn, DMIRROR_PERM_READ))

@@ -151,6 +151,17 @@ unsigned long dmirror_user_map(struct kunit *test, unsigned long npages,
 			       unsigned long prot);
 
 /**
+ * dmirror_user_map_shared - map anonymous shared memory: pages of a file
+ * @test: the case
+ * @npages: number of pages
+ *
+ * Asserts that it worked. The mapping goes away with the mm.
+ *
+ * Return: its address.
+ */
+unsigned long dmirror_user_map_shared(struct kunit *test, unsigned long npages);
+
+/**
  * dmirror_user_map_over - map anonymous private memory at an address
  * @test: the case
  * @addr: page aligned address; what is mapped there is unmapped first
@@ -333,11 +344,33 @@ struct dmirror_mirror *dmirror_mirror_get(struct kunit *test,
 					  struct dmirror_devmem *devmem);
 
 /**
+ * dmirror_mirror_of - mirror an mm, also another than the case's
+ * @test: the case, which destroys the mirror
+ * @mm: the mm
+ * @devmem: the device's own memory, or NULL
+ *
+ * Asserts that it worked.
+ *
+ * Return: the mirror.
+ */
+struct dmirror_mirror *dmirror_mirror_of(struct kunit *test,
+					 struct mm_struct *mm,
+					 struct dmirror_devmem *devmem);
+
+/**
+ * dmirror_mirror_put - end a mirror before the case ends
+ * @test: the case
+ * @mirror: from dmirror_mirror_get() or dmirror_mirror_of()
+ */
+void dmirror_mirror_put(struct kunit *test, struct dmirror_mirror *mirror);
+
+/**
  * dmirror_expect_pt - compare a part of the mirror page table
  * @test: the case
  * @mirror: the mirror
  * @addr: page aligned address
- * @want: one letter per page: '-' no entry, 'r' loads, 'w' loads and stores
+ * @want: one letter per page: '-' no entry, 'r' loads, 'w' loads and stores,
+ *	'x' both, with no access for the CPU
  * @step: what was done before, for the message
  */
 void dmirror_expect_pt(struct kunit *test, struct dmirror_mirror *mirror,

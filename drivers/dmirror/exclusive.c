@@ -2,6 +2,7 @@
 #include "exclusive.h"
 
 #include <kunit/visibility.h>
+#include <linux/jiffies.h>
 #include <linux/mmap_lock.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
@@ -9,12 +10,13 @@
 #include "mirror.h"
 #include "mm.h"
 
-static int make_locked(struct dmirror_mirror *mirror, unsigned long addr)
+static int make_locked(struct dmirror_mirror *mirror, unsigned long addr,
+		       unsigned long seq)
 {
 	struct mm_struct *mm = mirror->notifier.mm;
 	struct folio *folio;
 	struct page *page;
-	int ret;
+	int ret = -EBUSY;
 
 	mmap_assert_locked(mm);
 
@@ -23,8 +25,10 @@ static int make_locked(struct dmirror_mirror *mirror, unsigned long addr)
 		return PTR_ERR(page);
 
 	mutex_lock(&mirror->pt.lock);
-	ret = dmirror_pt_set(&mirror->pt, addr >> PAGE_SHIFT, page,
-			     DMIRROR_PERM_EXCLUSIVE);
+	/* The folio's lock keeps the CPU's fault out, not MADV_DONTNEED. */
+	if (!mmu_interval_read_retry(&mirror->notifier, seq))
+		ret = dmirror_pt_set(&mirror->pt, addr >> PAGE_SHIFT, page,
+				     DMIRROR_PERM_EXCLUSIVE);
 	mutex_unlock(&mirror->pt.lock);
 	folio_unlock(folio);
 	folio_put(folio);
@@ -32,23 +36,50 @@ static int make_locked(struct dmirror_mirror *mirror, unsigned long addr)
 	return ret;
 }
 
-static int make_one(struct dmirror_mirror *mirror, unsigned long addr)
+static int make_once(struct dmirror_mirror *mirror, unsigned long addr)
 {
 	struct mm_struct *mm = mirror->notifier.mm;
 	unsigned long vpn = addr >> PAGE_SHIFT;
+	unsigned long seq;
 	int ret;
 
 	ret = dmirror_pt_reserve(&mirror->pt, vpn, vpn + 1);
 	if (ret)
 		return ret;
+	seq = mmu_interval_read_begin(&mirror->notifier);
 	ret = mmap_read_lock_killable(mm);
 	if (!ret) {
-		ret = make_locked(mirror, addr);
+		ret = make_locked(mirror, addr, seq);
 		mmap_read_unlock(mm);
 	}
 	dmirror_pt_unreserve(&mirror->pt, vpn, vpn + 1);
 
 	return ret;
+}
+
+static int make_one(struct dmirror_mirror *mirror, unsigned long addr)
+{
+	unsigned long deadline =
+		jiffies + msecs_to_jiffies(DMIRROR_FAULT_TIMEOUT_MS);
+	int ret;
+
+	for (;;) {
+		ret = make_once(mirror, addr);
+		if (ret != -EBUSY)
+			return ret;
+		if (time_after(jiffies, deadline))
+			return ret;
+		/*
+		 * Core mm begins with the CPU's own access, and what that
+		 * takes back is an invalidation as well: have it done, so that
+		 * the next round finds a page that needs none.
+		 */
+		ret = dmirror_mirror_fault(mirror, addr, addr + PAGE_SIZE,
+					   DMIRROR_PERM_WRITE,
+					   DMIRROR_FAULT_TIMEOUT_MS);
+		if (ret)
+			return ret == -EPERM ? -EFAULT : ret;
+	}
 }
 
 int dmirror_exclusive_make(struct dmirror_mirror *mirror, unsigned long addr,

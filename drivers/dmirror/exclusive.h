@@ -6,9 +6,9 @@
  * Owns: nothing; an exclusive entry of the mirror page table is the device's
  * claim, and the invalidation that comes before the CPU gets the page back
  * takes it away like any other entry.
- * Lock: mmap_lock for reading, then the folio lock, then pt.lock: the folio's
- * lock is what keeps the CPU from getting the page back before the entry is
- * there.
+ * Lock: mmap_lock for reading, then the folio lock, then pt.lock. The folio's
+ * lock keeps the CPU from getting the page back before the entry is there; that
+ * it was not dropped instead, the notifier's sequence tells.
  * May call: mm, pt, mirror.
  */
 #ifndef DMIRROR_EXCLUSIVE_H

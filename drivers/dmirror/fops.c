@@ -344,3 +344,4 @@ const struct file_operations dmirror_fops = {
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = fops_mmap,
 };
+EXPORT_SYMBOL_IF_KUNIT(dmirror_fops);

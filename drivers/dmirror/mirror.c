@@ -44,6 +44,13 @@ static bool mirror_invalidate(struct mmu_interval_notifier *notifier,
 		container_of(notifier, struct dmirror_mirror, notifier);
 	unsigned long end_vpn;
 
+	/*
+	 * Our own wish for a page that we may have an entry of: the CPU alone
+	 * loses it. Its sequence has to stay for exclusive.c to see others.
+	 */
+	if (range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == mirror)
+		return true;
+
 	if (!dmirror_mirror_update_lock(mirror, range))
 		return false;
 
