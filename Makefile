@@ -27,7 +27,14 @@ help:
 	@echo ''
 	@echo '  make run            get a kernel, build it with the driver, run the'
 	@echo '                      suites on User Mode Linux, give a verdict'
-	@echo '    TIER=x86_64       ... in QEMU, with real device-private memory'
+	@echo '    TIER=name         ... on another kernel or machine:'
+	@echo '         um              User Mode Linux with device memory (default)'
+	@echo '         um-full         um plus huge pages, on a patched tree'
+	@echo '         um-stock        User Mode Linux as it is'
+	@echo '         um-kasan        um under KASAN and with poisoned pages'
+	@echo '         um-smp          um with 4 CPUs'
+	@echo '         x86_64          QEMU: real page tables, 2 CPUs'
+	@echo '         debug           x86_64 under KASAN, lockdep, mm checkers'
 	@echo '    FILTER=suite.case ... only these (a glob)'
 	@echo '    KDIR=tree         ... with a kernel tree of your own'
 	@echo '    KERNEL=7.2        ... with another kernel version'
@@ -35,7 +42,8 @@ help:
 	@echo '    SEED=n REPEAT=n   ... with these random numbers, n times'
 	@echo '    V=1               ... showing every command line'
 	@echo '  make test           the project'\''s own tests: tools, static checks,'
-	@echo '                      the um and x86_64 tiers'
+	@echo '                      tiers um, um-full and x86_64'
+	@echo '  make test-all       the same on all tiers'
 	@echo '  make doctor         what this machine lacks, and what that costs'
 	@echo ''
 	@echo '  tools/dmirror help  the command line behind it all'
@@ -46,8 +54,11 @@ run:
 test:
 	@$(DMIRROR) test $(tree_options)
 
+test-all:
+	@$(DMIRROR) test --all $(tree_options)
+
 doctor:
 	@$(DMIRROR) doctor $(call option,--kdir,KDIR)
 
-.PHONY: help run test doctor
+.PHONY: help run test test-all doctor
 endif

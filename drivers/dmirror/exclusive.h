@@ -28,8 +28,9 @@ struct dmirror_mirror;
  * Context: process context, may sleep; mmap_lock and pt.lock not held.
  * Return: 0; -EINVAL for a bad range; -EFAULT without a writable mapping or
  * when the mm is gone; -EOPNOTSUPP for anything but anonymous memory, and on
- * kernels without device memory; -EINTR when killed; -ENOMEM. Contract:
- * make_device_exclusive().
+ * kernels without device memory; -EINTR when killed; -EBUSY when invalidations
+ * have interfered with one page for DMIRROR_FAULT_TIMEOUT_MS; -ENOMEM.
+ * Contract: make_device_exclusive().
  */
 int dmirror_exclusive_make(struct dmirror_mirror *mirror, unsigned long addr,
 			   unsigned long npages, unsigned long *done);

@@ -22,6 +22,7 @@
  * A mirror knows whose device memory is its own (the pagemap owner), never a
  * device, and no page knows a mirror. Every invalidation is honoured, also
  * those of a migration that the device asked for itself: right before fast.
+ * Only the one by which a mirror takes a page for itself alone is not.
  */
 #ifndef DMIRROR_MIRROR_H
 #define DMIRROR_MIRROR_H

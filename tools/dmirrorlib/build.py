@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Set, Tuple
 
-from . import cache, proc, say
+from . import cache, missing, proc, say
 from .errors import ToolError
 from .tiers import GRAFT, Tier
 
@@ -172,7 +172,7 @@ def build_kernel(tree: Path, build: Path, tier: Tier, jobs: int,
         build, _usual_total(build, tier), began))
     text = log.read_text(errors='backslashreplace')
     if status or not (build / tier.image).exists():
-        raise _explain(text, log, tier)
+        raise _explain(text, log, tier, tree)
     for line in warnings(text):
         say.warn(line)
     objects = count_objects(build, began)
@@ -264,14 +264,10 @@ def first_errors(text: str) -> List[str]:
     return lines[first:first + ERROR_LINES]
 
 
-def _explain(text: str, log: Path, tier: Tier) -> ToolError:
-    missing = missing_options(text)
-    if missing:
-        return ToolError(
-            f'the {tier.name} kernel cannot have {", ".join(missing)}: '
-            'another option that it depends on is off in this tree, or the '
-            f'option does not exist there; correct the kunitconfigs of the '
-            f'tier ({", ".join(tier.kunitconfigs)}).')
+def _explain(text: str, log: Path, tier: Tier, tree: Path) -> ToolError:
+    options = missing_options(text)
+    if options:
+        return ToolError(missing.explain(options, tier, tree))
     where, what = _split_kind(text)
     return ToolError(f'the {tier.name} kernel {where}; all of the output is '
                      f'in {log}.', detail='\n'.join(what))

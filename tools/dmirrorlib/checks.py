@@ -11,7 +11,7 @@ from typing import Callable, Dict, List
 
 from . import build, cache, proc, run, tiers
 from .errors import ToolError
-from .source import Tree
+from .source import Tree, tree_lock
 
 PROJECT = run.PROJECT
 
@@ -20,6 +20,8 @@ CHECKPATCH_EXCEPTIONS: Dict[str, str] = {
     'FILE_PATH_CHANGES': 'MAINTAINERS is the tree\'s',
     'UNCOMMENTED_DEFINITION': 'locks are explained in the kernel-doc of '
                               'their struct',
+    'UNKNOWN_COMMIT_ID': 'the commits that patches name are the kernel\'s, '
+                         'and git knows this project only',
     'BIT_MACRO': 'uapi.h is used by programs, which have no BIT_ULL()',
 }
 
@@ -91,18 +93,27 @@ def shellcheck(tree: Tree) -> Outcome:
 
 
 def checkpatch(tree: Tree) -> Outcome:
-    """Run the tree's checkpatch.pl --strict over the C files."""
+    """Run the tree's checkpatch.pl --strict over the C files and patches."""
     files = project_files('.c', '.h')
+    bad = _checkpatch(tree, ['--file', *map(str, files)])
+    found = sorted((PROJECT / 'tools' / 'patches').glob('*/*.patch'))
+    if found:
+        bad += _checkpatch(tree, list(map(str, found)))
+    return Outcome('checkpatch', bad)
+
+
+def _checkpatch(tree: Tree, what: List[str]) -> List[str]:
+    """Return what checkpatch.pl has to say of patches, or --file of files."""
     result = proc.run(
         ['perl', str(tree.path / 'scripts' / 'checkpatch.pl'),
          f'--root={tree.path}', '--strict', '--terse', '--quiet',
          '--no-summary', '--show-types', '--ignore',
-         ','.join(CHECKPATCH_EXCEPTIONS), '--file', *map(str, files)])
+         ','.join(CHECKPATCH_EXCEPTIONS), *what])
     bad = [_relative(line) for line in result.stdout.splitlines()
            if line.strip()]
     if not bad and result.returncode:
         bad = result.stderr.splitlines() or ['checkpatch.pl failed']
-    return Outcome('checkpatch', bad)
+    return bad
 
 
 _WARNING = re.compile(r'(?:warning|error): ')
@@ -120,7 +131,7 @@ def compiled(tree: Tree, tier_name: str) -> Outcome:
     with cache.lock(f'build-{folder.name}', f'checking {tier_name}'):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / run.OWNER_FILE).write_text(f'{PROJECT}\n')
-        with run.tree_lock(tree):
+        with tree_lock(tree):
             run.ensure_graft(tree, False)
             result = _compile(tree, tier, folder)
     lines = [_relative(line.replace(f'{tree.path}/{tiers.GRAFT}/', ''))

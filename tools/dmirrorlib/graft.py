@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """Making the project part of a kernel tree, and taking it out again.
 
-A graft is three things, of which nothing else in the tree is touched: the
-symbolic link drivers/dmirror to the project, one line in drivers/Makefile and
-one in drivers/Kconfig. They are put in place in this order and removed in the
-reverse one, each in one step: a tree builds at every moment in between, and
-whatever a killed run left is completed or removed by the next.
+A graft is four things, and nothing else in the tree is touched: the symbolic
+link drivers/dmirror to the project; through it, the symbolic link
+arch/um/include/asm/sparsemem.h, which gives User Mode Linux device memory; one
+line in drivers/Makefile and one in drivers/Kconfig. They are put in place in
+this order and removed in the reverse one, each in one step: a tree builds at
+every moment in between, and whatever a killed run left is completed or removed
+by the next.
+
+A tree that has a sparsemem.h of its own for User Mode Linux keeps it, and one
+without that architecture gets none: there a graft is the other three.
 """
 
 from __future__ import annotations
@@ -18,12 +23,17 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-from . import cache
+from . import cache, say
 from .errors import ToolError
 
 LINK = 'drivers/dmirror'
+HEADER = 'arch/um/include/asm/sparsemem.h'
+# Relative, and through the first link: moving the tree or taking it over for
+# another clone leaves it right.
+HEADER_TARGET = ('../../../../drivers/dmirror/drivers/um_zone_device/'
+                 'include/asm/sparsemem.h')
 KCONFIG = 'drivers/Kconfig'
 MAKEFILE = 'drivers/Makefile'
 KCONFIG_LINE = b'source "drivers/dmirror/Kconfig"'
@@ -53,10 +63,14 @@ def graft(tree: Path, project: Path, repoint: bool = False) -> bool:
         ToolError: it cannot be done; the message says why.
     """
     project = project.resolve()
-    with _locked(tree):
+    with locked(tree):
         changed = _link(tree, project, repoint)
+        changed |= _link_header(tree)
         changed |= _edit(tree, MAKEFILE, _with_makefile_line)
         changed |= _edit(tree, KCONFIG, _with_kconfig_line)
+    if has_own_header(tree):
+        say.say(f'{tree} has a {HEADER} of its own, so it is left as it is '
+                'and the overlay for User Mode Linux steps aside.')
     return changed
 
 
@@ -72,16 +86,17 @@ def ungraft(tree: Path) -> bool:
     Raises:
         ToolError: it cannot be done; the message says why.
     """
-    with _locked(tree):
+    with locked(tree):
         link = tree / LINK
         if os.path.lexists(link) and _target(tree) is None:
             if has_line(tree, KCONFIG) or has_line(tree, MAKEFILE):
                 raise ToolError(
                     f'{link} is not a link to a dmirror project, so this is '
                     'no graft of ours: move it away first, then ungraft.')
-            return False
+            return _unlink_header(tree)
         changed = _edit(tree, KCONFIG, _without_line(KCONFIG))
         changed |= _edit(tree, MAKEFILE, _without_line(MAKEFILE))
+        changed |= _unlink_header(tree)
         if os.path.lexists(link):
             link.unlink()
             changed = True
@@ -97,19 +112,41 @@ def grafted_to(tree: Path) -> Optional[Path]:
 
     Returns:
         The project's path, which need not exist any more; None where there
-        is no graft or only half of one.
+        is no graft or only a part of one, such as that of a former version
+        of this program.
     """
-    target = _target(tree)
-    if target and has_line(tree, KCONFIG) and has_line(tree, MAKEFILE):
-        return target
-    return None
+    return _target(tree) if all(_parts(tree)) else None
 
 
 def half_done(tree: Path) -> bool:
     """Return True if a tree has parts of a graft, but not all."""
-    parts = (_target(tree) is not None, has_line(tree, KCONFIG),
-             has_line(tree, MAKEFILE))
+    parts = _parts(tree)
     return any(parts) and not all(parts)
+
+
+def has_header(tree: Path) -> bool:
+    """Return True if a tree has our HEADER, also if it leads nowhere."""
+    path = tree / HEADER
+    return path.is_symlink() and os.readlink(path) == HEADER_TARGET
+
+
+def has_own_header(tree: Path) -> bool:
+    """Return True if a tree has a HEADER that is not ours."""
+    return os.path.lexists(tree / HEADER) and not has_header(tree)
+
+
+def _wants_header(tree: Path) -> bool:
+    """Return True if our HEADER is part of a graft of this tree."""
+    return (tree / HEADER).parent.is_dir() and not has_own_header(tree)
+
+
+def _parts(tree: Path) -> List[bool]:
+    """Return, for each part that a graft of this tree has, if it is there."""
+    parts = [_target(tree) is not None, has_line(tree, KCONFIG),
+             has_line(tree, MAKEFILE)]
+    if _wants_header(tree):
+        parts.append(has_header(tree))
+    return parts
 
 
 def has_line(tree: Path, name: str) -> bool:
@@ -152,6 +189,24 @@ def _link(tree: Path, project: Path, repoint: bool) -> bool:
     temp = _temp(link)
     temp.symlink_to(project)
     os.replace(temp, link)
+    return True
+
+
+def _link_header(tree: Path) -> bool:
+    """Put our HEADER in place; return True if it was not."""
+    if not _wants_header(tree) or has_header(tree):
+        return False
+    temp = _temp(tree / HEADER)
+    temp.symlink_to(HEADER_TARGET)
+    os.replace(temp, tree / HEADER)
+    return True
+
+
+def _unlink_header(tree: Path) -> bool:
+    """Remove our HEADER; return True if it was there."""
+    if not has_header(tree):
+        return False
+    (tree / HEADER).unlink()
     return True
 
 
@@ -240,7 +295,7 @@ def _without_line(name: str) -> Callable[[bytes], bytes]:
 
 
 @contextlib.contextmanager
-def _locked(tree: Path) -> Iterator[None]:
+def locked(tree: Path) -> Iterator[None]:
     """Keep other grafts away from a tree, and explain what fails in it."""
     for name in ('Makefile', KCONFIG, MAKEFILE):
         if not (tree / name).is_file():
@@ -250,7 +305,7 @@ def _locked(tree: Path) -> Iterator[None]:
         fd = os.open(tree / 'drivers', os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            for name in (LINK, KCONFIG, MAKEFILE):
+            for name in (LINK, HEADER, KCONFIG, MAKEFILE):
                 if os.path.lexists(_temp(tree / name)):  # of a killed run
                     _temp(tree / name).unlink()
             yield

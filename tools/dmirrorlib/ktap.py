@@ -256,12 +256,18 @@ def flatten(report: Report, place: Walk, lines: Sequence[str],
             event = where.get((suite.name, case.name, ''))
             if event is None or not case.name:
                 continue
-            found.append(_case(suite.name, case, '', event, lines, times))
+            whole = _case(suite.name, case, '', event, lines, times)
+            params: List[Case] = []
             for param in case.subtests:
                 event = where.get((suite.name, case.name, param.name))
                 if event is not None and param.name:
-                    found.append(_case(suite.name, case, param, event, lines,
-                                       times))
+                    params.append(_case(suite.name, case, param, event, lines,
+                                        times))
+            # KUnit gives no reason for a case of which all were skipped.
+            if whole.status == 'skip' and not whole.reason:
+                whole.reason = ', '.join(dict.fromkeys(
+                    p.reason for p in params))
+            found += [whole, *params]
     return found
 
 

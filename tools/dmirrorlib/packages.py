@@ -81,8 +81,9 @@ ITEMS = (
     Item('ccache', 'ccache', _BUILD,
          'a rebuild in a new place takes as long as the first',
          program='ccache', required=False),
-    Item('git', 'git', _ALL, 'results do not name the commit they are of',
-         program='git', required=False),
+    Item('git', 'git', _ALL, 'no tier um-full, which needs patches, and '
+         'results do not name the commit they are of', program='git',
+         required=False),
     Item('libssl headers', 'libssl-dev', _X86_64,
          'no kernel with signed modules (the tiers have none)',
          header='openssl/opensslv.h', required=False),

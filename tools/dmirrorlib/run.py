@@ -14,15 +14,15 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import (IO, ContextManager, Deque, Dict, Iterable, Iterator, List,
+from typing import (IO, Deque, Dict, Iterable, Iterator, List,
                     Optional, Sequence, Tuple)
 
 from . import (accel, build, cache, graft, ktap, packages, proc, say,
-               verdict)
+               variants, verdict)
 from .errors import ToolError
 from .guest import End, Guest, Line, qemu_argv, uml_argv, uml_env
 from .rundir import RunDir
-from .source import Tree
+from .source import Tree, tree_lock
 from .tiers import Tier
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -82,9 +82,12 @@ def run_tier(tier: Tier, tree: Tree, opts: Options) -> verdict.Verdict:
 def prepared(tier: Tier, tree: Tree, opts: Options) -> Iterator['Session']:
     """Build a tier's kernel and keep it ours, to be run any number of times.
 
+    Where the tier needs patches, that is from the tree's patched variant.
+
     Args, Raises: see run_tier.
     """
     forget_orphans()
+    tree = variants.tree_for(tier, tree, PROJECT)
     folder = build_dir(tier, tree)
     with cache.lock(f'build-{folder.name}', f'running tier {tier.name}'):
         session = Session(tier, tree, opts, folder)
@@ -111,12 +114,6 @@ def forget_orphans() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def tree_lock(tree: Tree) -> ContextManager[None]:
-    """Return the lock of a tree: while it is held the graft stays ours."""
-    digest = hashlib.sha256(str(tree.path).encode()).hexdigest()
-    return cache.lock(f'tree-{digest[:10]}', f'building in {tree.path}')
-
-
 def ensure_graft(tree: Tree, allowed: bool) -> None:
     """Make sure that the project is part of the tree.
 
@@ -137,6 +134,7 @@ def ensure_graft(tree: Tree, allowed: bool) -> None:
         graft.graft(tree.path, PROJECT, repoint=there is not None)
         return
     state = (f'holds the graft of another copy ({there})' if there
+             else 'holds a part of a graft only' if graft.half_done(tree.path)
              else 'is not grafted')
     raise ToolError(f'the tree {tree.path} is yours and {state}: run '
                     f'"tools/dmirror graft {tree.path}" first, or add '
@@ -351,6 +349,7 @@ class Session:
             'kernel': self.release(),
             'tree': str(self.tree.path),
             'tree revision': self._tree_state,
+            'tree patches': variants.describe(self.tree, PROJECT),
             'tier': self.tier.name,
             'compiler': (compiler or 'not known').strip('"'),
             'accelerator': self._accel,

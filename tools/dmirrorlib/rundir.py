@@ -16,6 +16,8 @@ results.json is one object:
   summary   the line that was printed
   reasons   why it is not green, sentences; notes  what is not a reason
   counts    planned cases per status
+  known_bugs  of the skipped cases, those that prove a known bug of the
+            kernel's: reason per case, each "known kernel bug: ..."
   boots     how often a kernel was booted
   guest_seconds, seconds   in the guests, and in all
   cases     objects: suite, name, param ("" for the case as a whole), status

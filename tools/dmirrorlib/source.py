@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional
+from typing import ContextManager, List, Optional
 
 from . import apt, cache, say, tarball
 from .errors import ToolError, UsageError
@@ -148,12 +149,23 @@ def cached_tree(kernel: str) -> Optional[Tree]:
 
 
 def cached_trees() -> List[Tree]:
-    """Return every complete tree in the cache, newest kernel first."""
+    """Return every complete tree in the cache, newest kernel first.
+
+    Not their patched variants (see variants.py), which are no trees to choose
+    from.
+    """
     names = [p.name[len('linux-'):]
              for p in (cache.root() / 'trees').glob('linux-*')]
     names = [n for n in names if re.fullmatch(r'\d+\.\d+', n)]
     names.sort(key=lambda n: [int(d) for d in n.split('.')], reverse=True)
     return [tree for tree in map(cached_tree, names) if tree]
+
+
+def tree_lock(tree: Tree) -> ContextManager[None]:
+    """Return the lock of a tree: while it is held, graft and patches stay as
+    they are."""
+    digest = hashlib.sha256(str(tree.path).encode()).hexdigest()
+    return cache.lock(f'tree-{digest[:10]}', f'building in {tree.path}')
 
 
 def origin(tree: Tree) -> str:

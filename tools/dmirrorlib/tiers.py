@@ -51,6 +51,7 @@ class Tier:
     limit: float = 600.0        # seconds for all boots together
     needs: Tuple[str, ...] = ()     # for packages.ensure
     hidden: bool = False        # only for the tests of the tools
+    patches: str = ''           # the tree has to have these of tools/patches
     skips_of: str = ''          # the tier whose expected skips it shares
 
     @property
@@ -79,18 +80,37 @@ class Tier:
 _UM = f'{GRAFT}/.kunitconfig'
 _X86_64 = f'{GRAFT}/kunit/x86_64.kunitconfig'
 
+# What becomes device-coherent memory: memory that the CPU reaches and that the
+# kernel does not use, and its name for the suites. It lies within the 1 GiB
+# that kunit.py gives a guest, above the kernel, at a section's beginning.
+_COHERENT = ('memmap=128M$0x20000000',
+             'dmirror_kunit.coherent=0x20000000,0x8000000')
+
 TIERS: Dict[str, Tier] = {t.name: t for t in (
-    Tier('um', 'User Mode Linux, seconds',
-         (_UM,), needs=('um',)),
+    Tier('um', 'User Mode Linux with device memory, seconds',
+         (_UM,), kernel_args=_COHERENT, needs=('um',)),
+    Tier('um-full', 'um plus huge pages, on a patched tree',
+         (_UM, f'{GRAFT}/kunit/um-full.kunitconfig'), kernel_args=_COHERENT,
+         needs=('um',), patches='um-full'),
+    Tier('um-stock', 'User Mode Linux as it is, without device memory',
+         (f'{GRAFT}/kunit/um-stock.kunitconfig',), needs=('um',)),
+    Tier('um-kasan', 'um under KASAN and with poisoned pages',
+         (_UM, f'{GRAFT}/kunit/um-kasan.kunitconfig'),
+         kernel_args=(*_COHERENT, 'page_owner=on', 'page_poison=1'),
+         needs=('um',), skips_of='um'),
+    Tier('um-smp', 'um with 4 CPUs',
+         (_UM, f'{GRAFT}/kunit/um-smp.kunitconfig'),
+         kernel_args=(*_COHERENT, 'ncpus=4', 'seccomp=on'),
+         needs=('um',), skips_of='um'),
     Tier('x86_64', 'QEMU, with real page tables, device memory and 2 CPUs',
          (_X86_64,), X86_64, memory='2048M', cpus=2,
-         limit=1200.0, needs=('x86_64',)),
+         kernel_args=_COHERENT, limit=1200.0, needs=('x86_64',)),
     Tier('debug', 'x86_64 under KASAN, lockdep and the mm checkers',
          (_X86_64, f'{GRAFT}/kunit/debug.kunitconfig'), X86_64,
-         memory='2048M', cpus=2, silence=180.0, limit=2400.0,
-         needs=('x86_64',)),
+         memory='2048M', cpus=2, kernel_args=_COHERENT, silence=180.0,
+         limit=2400.0, needs=('x86_64',)),
     Tier('um-broken', 'um plus cases that are broken on purpose',
-         (_UM, f'{GRAFT}/kunit/broken.kunitconfig'),
+         (_UM, f'{GRAFT}/kunit/broken.kunitconfig'), kernel_args=_COHERENT,
          needs=('um',), hidden=True, skips_of='um'),
 )}
 

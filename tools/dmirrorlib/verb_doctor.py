@@ -5,40 +5,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
-import mmap
 import os
 import platform
 import re
 import shutil
-import signal
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator, Optional
+from typing import Iterator, Optional
 
-from . import apt, cache, graft, packages, proc, source
+from . import (apt, cache, doctor_uml, graft, packages, proc, source, tiers,
+               variants)
+from .doctor_line import FAIL, OK, WARN, Line
 from .errors import EXIT_INFRA, EXIT_PASS, ToolError
 from .verb_graft import PROJECT
 
 HELP = ('Check what the tiers need of this machine: one line per check, with '
         'what a lack costs and the command that mends it.')
 
-OK, WARN, FAIL = 'ok', 'warn', 'FAIL'
-
 GB = 1_000_000_000
 BUILD_BYTES = GB        # free space for the builds of all tiers, ccache too
 MEMORY_BYTES = 2 * GB   # what a build on two CPUs and a guest take
-UML_BYTES = GB          # the UML guest's memory, mem=1G
-UML_MIN_BYTES = 256_000_000     # what booting it and running a suite touch
-
-
-@dataclass(frozen=True)
-class Line:
-    """The outcome of one check."""
-    level: str  # OK, WARN, or FAIL: the um tier cannot run
-    text: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,9 +60,7 @@ def _lines(kdir: Optional[str], kernel: str) -> Iterator[Line]:
         yield from check_own_tree(Path(kdir))
     else:
         yield check_kernel_source(kernel)
-    yield check_uml_memory()
-    yield check_ptrace()
-    yield check_seccomp()
+    yield from doctor_uml.all_checks()
     yield check_accel()
 
 
@@ -216,6 +201,8 @@ def check_own_tree(path: Path) -> Iterator[Line]:
                          f'`dmirror graft --repoint {tree.path}`.')
     elif project:
         yield Line(OK, 'the tree is grafted to this project')
+        yield from check_overlay(tree.path)
+        yield check_patches(tree)
     elif os.access(tree.path / 'drivers', os.W_OK):
         yield Line(OK, 'the tree has no graft')
     else:
@@ -224,142 +211,23 @@ def check_own_tree(path: Path) -> Iterator[Line]:
                          'worktree of it.')
 
 
-def uml_tempdir() -> Path:
-    """Return the directory UML puts its memory file in.
-
-    The rule is UML's own: the first variable that is set, else /dev/shm if
-    it is a tmpfs, else /tmp.
-    """
-    for name in ('TMPDIR', 'TMP', 'TEMP'):
-        if os.environ.get(name):
-            return Path(os.environ[name])
-    shm = Path('/dev/shm')
-    return shm if fs_type(shm) == 'tmpfs' else Path('/tmp')
+def check_overlay(tree: Path) -> Iterator[Line]:
+    """Check that a grafted tree gets its device memory on UML from us."""
+    if graft.has_own_header(tree):
+        yield Line(WARN, f'the tree brings its own {graft.HEADER}: the '
+                         'overlay steps aside, and whether UML has device '
+                         'memory is up to the tree.')
 
 
-def fs_type(path: Path) -> str:
-    """Return the type of the file system that `path` is on, as in 'tmpfs'."""
-    best, kind = '', ''
-    real = os.path.realpath(path)
-    for row in Path('/proc/self/mounts').read_text().splitlines():
-        point = row.split()[1].replace('\\040', ' ')
-        inside = os.path.commonpath([real, point]) == point
-        if inside and len(point) >= len(best):
-            best, kind = point, row.split()[2]
-    return kind
-
-
-def check_uml_memory() -> Line:
-    """Check that UML can map its memory from a file, and run code in it."""
-    folder = uml_tempdir()
+def check_patches(tree: source.Tree) -> Line:
+    """Check whether a user's tree can serve the tier that needs patches."""
+    if tree.owned:
+        return Line(OK, 'tier um-full patches a copy of the tree')
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.truncate(mmap.PAGESIZE)
-            mmap.mmap(file.fileno(), mmap.PAGESIZE, mmap.MAP_PRIVATE,
-                      mmap.PROT_READ | mmap.PROT_WRITE
-                      | mmap.PROT_EXEC).close()
-    except OSError as err:
-        return Line(FAIL, f'{folder} does not let UML map executable memory '
-                          f'({err.strerror}): set TMPDIR to a directory on '
-                          'a tmpfs that is not mounted noexec.')
-    free = cache.free_bytes(folder)
-    if free < UML_MIN_BYTES:
-        return Line(FAIL, f'{folder} has {free / 1e6:.0f} MB free and holds '
-                          'UML\'s memory: its guest will die of SIGBUS; '
-                          f'`mount -o remount,size=2G {folder}` or set '
-                          'TMPDIR to a larger tmpfs.')
-    if free < UML_BYTES:
-        return Line(WARN, f'{folder} has {free / 1e6:.0f} MB free and holds '
-                          'UML\'s memory: a guest that uses more dies of '
-                          f'SIGBUS; `mount -o remount,size=2G {folder}` or '
-                          'set TMPDIR to a larger tmpfs.')
-    if fs_type(folder) != 'tmpfs':
-        return Line(WARN, f'UML keeps its memory in {folder}, which is no '
-                          'tmpfs: slow, as the host writes it to the disk; '
-                          'set TMPDIR to a tmpfs such as /dev/shm.')
-    return Line(OK, f'UML can keep its memory in {folder}, '
-                    f'{free / GB:.1f} GB free')
-
-
-def check_ptrace() -> Line:
-    """Check that a process can be run under PTRACE_SYSEMU, as UML does."""
-    reason = _in_child(_ptrace_probe)
-    if reason:
-        return Line(FAIL, f'ptrace is not usable here ({reason}): UML cannot '
-                          'run; in a container add --cap-add=SYS_PTRACE, or '
-                          'use another machine.')
-    return Line(OK, 'ptrace with syscall emulation works, which UML needs')
-
-
-_PTRACE_TRACEME, _PTRACE_SYSEMU = 0, 31
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p,
-                         ctypes.c_void_p]
-_libc.ptrace.restype = ctypes.c_long
-
-
-def _ptrace(request: int, pid: int) -> None:
-    """Call ptrace(); raises OSError."""
-    if _libc.ptrace(request, pid, None, None) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-
-
-def _ptrace_probe() -> None:
-    """Run a child to its next system call with PTRACE_SYSEMU."""
-    pid = os.fork()
-    if pid == 0:
-        with contextlib.suppress(OSError):
-            _ptrace(_PTRACE_TRACEME, 0)
-            os.kill(os.getpid(), signal.SIGSTOP)
-            os.getppid()
-        os._exit(0)
-    try:
-        _, status = os.waitpid(pid, os.WUNTRACED)
-        if not os.WIFSTOPPED(status):
-            raise OSError(1, 'PTRACE_TRACEME failed')
-        _ptrace(_PTRACE_SYSEMU, pid)
-        _, status = os.waitpid(pid, os.WUNTRACED)
-        if not os.WIFSTOPPED(status) or os.WSTOPSIG(status) != signal.SIGTRAP:
-            raise OSError(1, 'PTRACE_SYSEMU did not stop the child')
-    finally:
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def _in_child(probe: Callable[[], None]) -> str:
-    """Run a probe in a process of its own, for at most 5 seconds.
-
-    Returns:
-        The reason for which it failed; empty if it did not.
-    """
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(5)
-        try:
-            probe()
-        except OSError as err:
-            os.write(write_end, (err.strerror or str(err)).encode())
-        finally:
-            os._exit(0)
-    os.close(write_end)
-    with os.fdopen(read_end, 'rb') as file:
-        reason = file.read().decode()
-    _, status = os.waitpid(pid, 0)
-    return reason or ('' if status == 0 else 'no answer in 5 s')
-
-
-def check_seccomp() -> Line:
-    """Check what UML with several CPUs needs."""
-    path = Path('/proc/sys/kernel/seccomp/actions_avail')
-    with contextlib.suppress(OSError):
-        if 'trap' in path.read_text().split():
-            return Line(OK, 'seccomp filters can trap, which UML with '
-                            'several CPUs needs')
-    return Line(WARN, 'this kernel has no seccomp filters that trap: no UML '
-                      'with several CPUs, the um tier does without.')
+        variants.tree_for(tiers.get('um-full'), tree, PROJECT)
+    except ToolError as err:
+        return Line(WARN, f'no tier um-full here: {err.message}')
+    return Line(OK, 'the tree has the kernel patches of tier um-full')
 
 
 def check_accel() -> Line:

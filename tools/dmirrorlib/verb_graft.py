@@ -8,12 +8,14 @@ import os
 import shlex
 from pathlib import Path
 
-from . import graft, say, source
+from . import graft, patches, say, source, tiers, variants
 from .errors import UsageError
 
-HELP = ('Make this project part of a kernel tree: a symbolic link '
-        'drivers/dmirror, one line in drivers/Kconfig and one in '
-        'drivers/Makefile. "dmirror ungraft" removes them.')
+HELP = ('Make this project part of a kernel tree: the symbolic links '
+        'drivers/dmirror and arch/um/include/asm/sparsemem.h, one line in '
+        'drivers/Kconfig and one in drivers/Makefile. "dmirror ungraft" '
+        'removes them.')
+PATCHES = 'um-full'     # what --patches applies
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -25,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--repoint', action='store_true',
                         help='take over a tree that is grafted to another '
                              'clone of this project')
+    parser.add_argument('--patches', action='store_true',
+                        help='also apply the kernel patches that tier '
+                             f'{PATCHES} needs (tools/patches/{PATCHES})')
 
 
 def main(args: argparse.Namespace) -> int:
@@ -36,11 +41,23 @@ def main(args: argparse.Namespace) -> int:
     changed = graft.graft(tree.path, PROJECT, args.repoint or tree.owned)
     say.say(f'{tree.path} (Linux {tree.version}) '
             f'{"is" if changed else "was already"} grafted to {PROJECT}')
+    if args.patches:
+        series = patches.read_series(variants.folder_of(PROJECT, PATCHES))
+        changed = patches.apply(tree.path, series)
+        say.say(f'{len(series.patches)} patches '
+                f'{"are" if changed else "were already"} applied')
     say.say('Next:')
     say.note(f'cd {shlex.quote(str(tree.path))}')
     say.note('./tools/testing/kunit/kunit.py run '
              f'--kunitconfig={graft.LINK}')
+    if args.patches:
+        say.note('./tools/testing/kunit/kunit.py run '
+                 f'--kunitconfig={graft.LINK} --kunitconfig='
+                 f'{graft.LINK}/kunit/{PATCHES}.kunitconfig')
     say.note('./tools/testing/kunit/kunit.py run --arch=x86_64 '
              f'--kunitconfig={graft.LINK}/kunit/x86_64.kunitconfig '
              f'--qemu_config={graft.LINK}/tools/qemu/x86_64.py')
+    say.say('The cases about device-coherent memory also want:')
+    say.note(' '.join(shlex.quote(f'--kernel_args={arg}')
+                      for arg in tiers.get(tiers.DEFAULT).kernel_args))
     return 0

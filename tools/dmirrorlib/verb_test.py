@@ -15,8 +15,12 @@ from . import (accel, build, cache, checks, packages, proc, run, say, source,
                tiers, verb_check, verb_run, verdict)
 from .errors import EXIT_FAIL, EXIT_INFRA, EXIT_PASS, ToolError
 
-HELP = ('Run the project\'s own tests: the tools\', the static checks, the um '
-        'and x86_64 tiers, and the broken cases that have to turn red.')
+HELP = ('Run the project\'s own tests: the tools\', the static checks, the '
+        'tiers um, um-full and x86_64, and the broken cases that have to turn '
+        'red.')
+TIERS = ('um', 'um-full', 'x86_64')
+MORE_TIERS = ('um-stock', 'um-kasan', 'um-smp', 'debug')    # with --all
+STOCK = ('um', 'x86_64')    # tiers that are run with plain kunit.py, too
 STOCK_LIMIT = 420.0     # seconds; kunit.py's own limit comes before
 
 
@@ -50,6 +54,8 @@ class Tally:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     source.add_arguments(parser)
+    parser.add_argument('--all', action='store_true',
+                        help=f'also the tiers {", ".join(MORE_TIERS)}')
     parser.add_argument('--accel', choices=accel.CHOICES, default='auto',
                         help='for QEMU (default auto)')
 
@@ -176,8 +182,10 @@ def stock_kunit(tally: Tally, tree: source.Tree, name: str,
     argv = [sys.executable, 'tools/testing/kunit/kunit.py', 'exec',
             f'--build_dir={run.build_dir(tier, tree)}', '--timeout=300',
             'dmirror_*']
-    if tier.qemu_config:
+    if tier.qemu_config:    # it has the kernel arguments
         argv.insert(3, f'--qemu_config={tree.path / tier.qemu_config}')
+    else:
+        argv[3:3] = [f'--kernel_args={arg}' for arg in tier.kernel_args]
     folder = run.build_dir(tier, tree)
     try:
         with cache.lock(f'build-{folder.name}', f'running kunit.py {name}'):
@@ -193,6 +201,36 @@ def stock_kunit(tally: Tally, tree: source.Tree, name: str,
     tally.add(f'stock kunit.py on {name}', int(good), int(not good))
 
 
+Part = Tuple[str, Callable[[], None]]
+
+
+def all_parts(tally: Tally, tree: source.Tree,
+              args: argparse.Namespace) -> List[Part]:
+    """Return what is to be done, with its names, in order."""
+    def options() -> run.Options:
+        return run.Options(accel=args.accel,
+                           live=sys.stdout if args.verbose else None)
+
+    def tier(name: str) -> Part:
+        return f'tier {name}', lambda: tier_run(tally, tree, name, options())
+
+    def stock(name: str) -> Part:
+        return f'stock kunit.py, {name}', lambda: stock_kunit(
+            tally, tree, name, args.accel)
+
+    parts: List[Part] = [('tests of the tools',
+                          lambda: tools_tests(tally, tree))]
+    for name in (*TIERS, *(MORE_TIERS if args.all else ())):
+        parts.append(tier(name))
+        if name in STOCK:
+            parts.append(stock(name))
+        if name == tiers.DEFAULT:
+            parts.append(('broken kernels', lambda: broken_kernels(
+                tally, tree, options())))
+    parts.append(('static checks', lambda: static_checks(tally, tree)))
+    return parts
+
+
 def main(args: argparse.Namespace) -> int:
     """Run the verb.
 
@@ -202,24 +240,8 @@ def main(args: argparse.Namespace) -> int:
     """
     packages.ensure(['um', 'x86_64', 'checks'])
     tree = source.find_tree(args.kdir, args.kernel)
-
-    def options() -> run.Options:
-        return run.Options(accel=args.accel,
-                           live=sys.stdout if args.verbose else None)
-
     tally = Tally()
-    parts: List[Tuple[str, Callable[[], None]]] = [
-        ('tests of the tools', lambda: tools_tests(tally, tree)),
-        ('tier um', lambda: tier_run(tally, tree, 'um', options())),
-        ('stock kunit.py, um',
-         lambda: stock_kunit(tally, tree, 'um', args.accel)),
-        ('broken kernels', lambda: broken_kernels(tally, tree, options())),
-        ('tier x86_64', lambda: tier_run(tally, tree, 'x86_64', options())),
-        ('stock kunit.py, x86_64',
-         lambda: stock_kunit(tally, tree, 'x86_64', args.accel)),
-        ('static checks', lambda: static_checks(tally, tree)),
-    ]
-    for what, part in parts:
+    for what, part in all_parts(tally, tree, args):
         say.say(f'=== {what}')
         try:
             part()

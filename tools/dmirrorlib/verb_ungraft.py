@@ -7,11 +7,11 @@ import argparse
 import os
 from pathlib import Path
 
-from . import graft, say
+from . import graft, patches, say
 from .errors import UsageError
 
 HELP = ('Take this project out of a kernel tree: what "dmirror graft" put '
-        'there goes, and nothing else changes.')
+        'there goes, its patches too, and nothing else changes.')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,8 @@ def main(args: argparse.Namespace) -> int:
     if not kdir:
         raise UsageError('which kernel tree? Say: dmirror ungraft KDIR')
     tree = Path(os.path.abspath(os.path.expanduser(kdir)))
-    changed = graft.ungraft(tree)
+    changed = patches.take_back(tree)
+    changed |= graft.ungraft(tree)
     say.say(f'the graft is gone from {tree}; nothing else was touched'
             if changed else f'{tree} has no graft; nothing was changed')
     return 0

@@ -17,6 +17,10 @@ from .guest import End
 _SHUTDOWN = re.compile('^' + ktap.PREFIX + r'reboot: (?:System halted|'
                        r'Restarting system|machine restart|Power down)')
 
+# How the reason of a case begins that would fail, and is skipped because the
+# kernel is to blame.
+KNOWN_BUG = 'known kernel bug: '
+
 _SEED = re.compile(r'# dmirror: seed (\d+) \(')
 
 Plan = Sequence[Tuple[str, str]]    # (suite, case), in the kernel's order
@@ -68,6 +72,8 @@ class Verdict:
     notes: worth telling, but not red.
     cases: one per planned case, plus one per parameter.
     counts: planned cases per status.
+    known_bugs: the skipped ones that prove a known bug of the kernel's, with
+        the reason.
     guest_seconds, seconds: in the guests, and in all.
     folder, data: the run folder, and what its results.json holds.
     """
@@ -80,6 +86,7 @@ class Verdict:
     counts: Dict[str, int]
     guest_seconds: float
     boots: int
+    known_bugs: Dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     folder: str = ''
     data: Dict[str, Any] = field(default_factory=dict)
@@ -93,8 +100,13 @@ class Verdict:
         """Return the line that sums the tier up."""
         word = {EXIT_PASS: 'PASS', EXIT_INFRA: 'ERROR'}.get(self.code, 'FAIL')
         count = self.counts
+        bugs = len(self.known_bugs)
+        skipped = count['skip'] - sum('[' not in key
+                                      for key in self.known_bugs)
         text = (f'{self.tier}: {word} {count["pass"]} passed, '
-                f'{count["fail"]} failed, {count["skip"]} skipped')
+                f'{count["fail"]} failed, {skipped} skipped')
+        if bugs:
+            text += f', {bugs} known kernel bug' + ('s' if bugs > 1 else '')
         for status, name in (('crash', 'crashed'), ('hang', 'hung'),
                              ('missing', 'not run')):
             if count[status]:
@@ -113,7 +125,8 @@ class Verdict:
             'error' if self.code == EXIT_INFRA else 'fail',
             'exit_code': self.code, 'summary': self.summary(),
             'reasons': self.reasons, 'notes': self.notes,
-            'counts': self.counts, 'boots': self.boots,
+            'counts': self.counts, 'known_bugs': self.known_bugs,
+            'boots': self.boots,
             'guest_seconds': round(self.guest_seconds, 3),
             'seconds': round(self.seconds, 3),
             'cases': [c.as_json() for c in self.cases],
@@ -301,12 +314,26 @@ def judge(tier: str, plan: Plan, boots: Sequence[Boot],
     for number, boot in enumerate(boots, 1):
         where = '' if len(boots) == 1 else f'Boot {number} ({boot.console}): '
         reasons += [where + r for r in _boot_reasons(boot, allowed_taint)]
+    bugs = _known_bugs(cases)
+    notes += [f'{key} shows a {reason}' for key, reason in bugs.items()]
     splats = [s for b in boots for s in b.splats]
     code = EXIT_FAIL if reasons else EXIT_PASS
     if not any(b.started for b in boots):
         code = EXIT_INFRA
     return Verdict(tier, code, reasons, notes, cases, splats, counts,
-                   sum(b.end.seconds for b in boots), len(boots))
+                   sum(b.end.seconds for b in boots), len(boots), bugs)
+
+
+def _known_bugs(cases: Sequence[ktap.Case]) -> Dict[str, str]:
+    """Return the cases that are skipped for a bug of the kernel's, each with
+    its reason; a parameter only where its case is not."""
+    found: Dict[str, str] = {}
+    for case in cases:
+        whole = case.key.partition('[')[0]
+        if case.status == 'skip' and case.reason.startswith(KNOWN_BUG) \
+                and whole not in found:
+            found[case.key] = case.reason
+    return found
 
 
 def _merge(plan: Plan, boots: Sequence[Boot]) -> List[ktap.Case]:

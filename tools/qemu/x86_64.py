@@ -107,7 +107,9 @@ QEMU_ARCH = QemuArchParams(
     kconfig='\n'.join(tiers.X86_64.kconfig),
     qemu_arch=tiers.X86_64.qemu[len('qemu-system-'):],
     kernel_path=tiers.X86_64.image,
-    kernel_command_line=tiers.X86_64.console + ' panic=-1',
+    # With what sets coherent memory aside, as tools/dmirror does.
+    kernel_command_line=' '.join((tiers.X86_64.console, 'panic=-1',
+                                  *tiers.get('x86_64').kernel_args)),
     extra_qemu_params=AccelParams(list(tiers.X86_64.args), choose))
 
 # kunit.py loads this file from there; anything else only wants the data.

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +15,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from dmirrorlib import build, cache, proc, tiers
+from dmirrorlib import (build, cache, graft, missing, patches, proc, tiers,
+                        variants)
 from dmirrorlib.errors import ToolError, UsageError
 
 from . import consoles, support
@@ -209,15 +212,112 @@ class Build(support.TempCase):
             self.assertIn(word, argv)
 
 
+class Missing(support.TempCase):
+    """Why User Mode Linux has no device memory, or no huge pages."""
+
+    DEVICE = ('CONFIG_ZONE_DEVICE=y', 'CONFIG_MEMORY_HOTPLUG=y')
+    HUGE = ('CONFIG_TRANSPARENT_HUGEPAGE=y',)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tree = support.make_tree(self.tmp / 'tree')
+        self.project = self.tmp / 'project'
+        (self.project / 'tools/dmirrorlib').mkdir(parents=True)
+        self.header = self.tree / graft.HEADER
+
+    def why(self, *options: str, tier: str = 'um') -> str:
+        """Return the sentence without its beginning."""
+        said = missing.explain(options, tiers.get(tier), self.tree)
+        self.assertNotIn('\n', said)
+        start = f'the {tier} kernel cannot have {", ".join(options)}: '
+        self.assertTrue(said.startswith(start), said)
+        return said[len(start):]
+
+    def test_graft(self) -> None:
+        command = f'"tools/dmirror graft {self.tree}"'
+        for option in ('SPARSEMEM_MANUAL', 'SPARSEMEM_VMEMMAP', 'ZONE_DEVICE',
+                       'DEVICE_PRIVATE', 'UM_ZONE_DEVICE',
+                       'MEMORY_HOTREMOVE'):
+            said = self.why(f'CONFIG_{option}=y')
+            self.assertIn('the tree is not grafted', said)
+            self.assertIn(command, said)
+        graft.graft(self.tree, self.project)
+        said = self.why(*self.DEVICE)
+        self.assertIn('leads nowhere', said)
+        self.assertIn(command, said)
+        self.header.unlink()
+        said = self.why(*self.DEVICE)
+        self.assertIn('a part of the graft', said)
+        self.assertIn(command, said)
+        self.header.write_text('upstream\n')
+        said = self.why(*self.DEVICE, *self.HUGE)
+        self.assertIn('brings its own', said)
+        self.assertIn('um-stock', said)
+        shutil.rmtree(self.tree / 'arch')
+        self.assertIn('no User Mode Linux', self.why(*self.DEVICE))
+
+    def test_patches(self) -> None:
+        said = self.why(*self.HUGE)
+        self.assertIn(f'"tools/dmirror graft --patches {self.tree}"', said)
+        (self.tree / patches.RECORD).touch()
+        self.assertIn('correct the kunitconfigs', self.why(*self.HUGE))
+
+    def test_other_causes(self) -> None:
+        said = self.why('CONFIG_A=y')
+        self.assertIn('correct the kunitconfigs', said)
+        for options in (self.DEVICE, self.HUGE):
+            self.assertIn('correct the kunitconfigs',
+                          self.why(*options, tier='x86_64'))
+        for option in ('CONFIG_MY_ZONE_DEVICE=y', 'CONFIG_ZONE_DEVICES=y'):
+            self.assertIn('correct the kunitconfigs', self.why(option))
+        graft.graft(self.tree, self.project)
+        target = self.project / 'drivers/um_zone_device/include/asm'
+        target.mkdir(parents=True)
+        (target / 'sparsemem.h').touch()
+        self.assertIn('correct the kunitconfigs', self.why(*self.DEVICE))
+
+
 class Tiers(unittest.TestCase):
     """The table of tiers."""
 
     def test_names(self) -> None:
-        self.assertEqual(tiers.names(), ['um', 'x86_64', 'debug'])
+        self.assertEqual(tiers.names(), [
+            'um', 'um-full', 'um-stock', 'um-kasan', 'um-smp', 'x86_64',
+            'debug'])
         self.assertEqual(tiers.get('um-broken').skips, 'kunit/skips/um.txt')
         with self.assertRaises(UsageError) as caught:
             tiers.get('x86-64')
         self.assertIn('Did you mean "x86_64"', caught.exception.message)
+
+    def test_memory_for_the_coherent_kind_is_inside(self) -> None:
+        for tier in tiers.TIERS.values():
+            found = [a for a in tier.kernel_args if a.startswith('memmap=')]
+            if tier.name == 'um-stock':
+                self.assertEqual(found, [])
+                continue
+            self.assertEqual(len(found), 1, tier.name)
+            match = re.fullmatch(r'memmap=(\d+)M\$(0x[0-9a-f]+)', found[0])
+            assert match is not None
+            size, start = int(match.group(1)) << 20, int(match.group(2), 16)
+            self.assertIn(f'dmirror_kunit.coherent={start:#x},{size:#x}',
+                          tier.kernel_args)
+            self.assertLess(start + size, 1 << 30)  # plain kunit.py's
+            self.assertEqual(start % (128 << 20), 0)    # x86's sections
+            self.assertEqual(size % (8 << 20), 0)       # UML's
+
+    def test_the_kernel_can_have_as_many_cpus_as_it_gets(self) -> None:
+        config = (support.TOOLS.parent / 'kunit/um-smp.kunitconfig')
+        found = re.search(r'^CONFIG_NR_CPUS=(\d+)$', config.read_text(), re.M)
+        assert found is not None
+        self.assertIn(f'ncpus={found.group(1)}', tiers.get('um-smp')
+                      .kernel_args)
+
+    def test_patches_are_named_by_a_directory(self) -> None:
+        project = support.TOOLS.parent
+        for tier in tiers.TIERS.values():
+            if tier.patches:
+                folder = variants.folder_of(project, tier.patches)
+                self.assertTrue(patches.read_series(folder).patches)
 
     def test_files_exist(self) -> None:
         project = support.TOOLS.parent
@@ -226,6 +326,7 @@ class Tiers(unittest.TestCase):
                                              if tier.qemu_config else ()):
                 inside = Path(path).relative_to(tiers.GRAFT)
                 self.assertTrue((project / inside).exists(), path)
+            self.assertTrue((project / tier.skips).exists(), tier.skips)
 
 
 ASK = '''

@@ -74,6 +74,23 @@ class Complaints(unittest.TestCase):
                     self.assertTrue(check(TREE).complaints, check.__name__)
 
 
+    def test_patches_are_checked(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            (root / 'tools/patches/um-full').mkdir(parents=True)
+            (root / 'tools/patches/um-full/1.patch').touch()
+            fake = root / 'perl'
+            fake.write_text('#!/bin/sh\nfor last; do :; done\n'
+                            'case "$*" in *--file*) exit 0;; esac\n'
+                            'echo "$last:2: ERROR: x"\nexit 1\n')
+            fake.chmod(0o755)
+            path = folder + os.pathsep + os.environ['PATH']
+            with mock.patch.dict(os.environ, PATH=path), \
+                    mock.patch.object(checks, 'PROJECT', root):
+                self.assertEqual(checks.checkpatch(TREE).complaints, [
+                    'tools/patches/um-full/1.patch:2: ERROR: x'])
+
+
 class Sums(unittest.TestCase):
     """Tally and the judgement of broken cases."""
 

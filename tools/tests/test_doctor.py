@@ -6,28 +6,25 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import mmap
 import os
 import sys
-import time
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from dmirrorlib import cache, graft, packages, verb_doctor
+from dmirrorlib import cache, graft, packages, patches, verb_doctor
+from dmirrorlib.doctor_line import FAIL, OK, WARN, Line
 from dmirrorlib.packages import Item
-from dmirrorlib.verb_doctor import FAIL, OK, WARN
 from dmirrorlib.verb_graft import PROJECT
 
-from .support import (TempCase, can_mount, fake_apt, make_deb, make_tree,
-                      unmount)
+from .support import TempCase, fake_apt, make_deb, make_tree
 
 
 class Checks(TempCase):
     """The checks one by one."""
 
-    def expect(self, line: verb_doctor.Line, level: str,
+    def expect(self, line: Line, level: str,
                *words: str) -> None:
         """Check the level and the words of a line."""
         for word in words:
@@ -109,7 +106,7 @@ class Checks(TempCase):
             self.expect(verb_doctor.check_kernel_source('7.2'), WARN,
                         'apt-get is not installed', 'kernel.org')
 
-    def own_tree(self, tree: Path) -> 'list[verb_doctor.Line]':
+    def own_tree(self, tree: Path) -> 'list[Line]':
         """Return the lines about a user's tree but the first, its name."""
         first, *rest = verb_doctor.check_own_tree(tree)
         self.expect(first, OK, 'Linux 7.3.4')
@@ -139,7 +136,9 @@ class Checks(TempCase):
         graft.graft(tree, other)
         self.expect(self.own_tree(tree)[0], WARN, str(other), '--repoint')
         graft.graft(tree, PROJECT, repoint=True)
-        self.expect(self.own_tree(tree)[0], OK, 'grafted to this project')
+        lines = self.own_tree(tree)
+        self.expect(lines[0], OK, 'grafted to this project')
+        self.expect(lines[1], WARN, 'no tier um-full', '--patches')
         graft.graft(tree, other, repoint=True)
         (other / 'tools/dmirrorlib').rmdir()
         (other / 'tools').rmdir()
@@ -148,6 +147,25 @@ class Checks(TempCase):
         (tree / 'drivers/dmirror').unlink()
         self.expect(self.own_tree(tree)[0], WARN, 'half of a graft',
                     'dmirror ungraft')
+
+    def test_own_tree_with_patches(self) -> None:
+        tree = make_tree(self.tmp / 'linux')
+        graft.graft(tree, PROJECT)
+        with mock.patch.object(patches, 'state',
+                               return_value=patches.CURRENT):
+            self.expect(self.own_tree(tree)[1], OK, 'um-full')
+        cached = make_tree(cache.sub('trees') / 'linux-7.3')
+        graft.graft(cached, PROJECT)
+        self.expect(self.own_tree(cached)[1], OK, 'a copy of the tree')
+        self.assertEqual(os.listdir(cached.parent), ['linux-7.3'])
+
+    def test_own_tree_with_its_own_header(self) -> None:
+        tree = make_tree(self.tmp / 'linux')
+        (tree / graft.HEADER).write_text('upstream has it now\n')
+        graft.graft(tree, PROJECT)
+        lines = self.own_tree(tree)
+        self.expect(lines[0], OK, 'grafted to this project')
+        self.expect(lines[1], WARN, 'brings its own', 'steps aside')
 
     def test_own_tree_read_only(self) -> None:
         tree = make_tree(self.tmp / 'linux')
@@ -159,88 +177,6 @@ class Checks(TempCase):
         (tree / 'mAKEFILE').touch()
         self.expect(self.own_tree(tree)[0], FAIL, 'ignores case')
 
-    def test_uml_tempdir(self) -> None:
-        env = {k: v for k, v in os.environ.items()
-               if k not in ('TMPDIR', 'TMP', 'TEMP')}
-        with mock.patch.dict(os.environ, env, clear=True):
-            with mock.patch.object(verb_doctor, 'fs_type',
-                                   return_value='tmpfs'):
-                self.assertEqual(verb_doctor.uml_tempdir(), Path('/dev/shm'))
-            with mock.patch.object(verb_doctor, 'fs_type',
-                                   return_value='ext4'):
-                self.assertEqual(verb_doctor.uml_tempdir(), Path('/tmp'))
-            os.environ['TEMP'] = '/x'
-            self.assertEqual(verb_doctor.uml_tempdir(), Path('/x'))
-
-    def test_fs_type(self) -> None:
-        self.assertEqual(verb_doctor.fs_type(Path('/proc/self/status')),
-                         'proc')
-        table = ('d / ext4 rw 0 0\nd /a tmpfs rw 0 0\nd /a/b\\040c xfs rw 0 '
-                 '0\nd /a/b proc rw 0 0\n')
-        with mock.patch.object(Path, 'read_text', return_value=table):
-            for path, kind in (('/a', 'tmpfs'), ('/ab', 'ext4'),
-                               ('/a/b c/d', 'xfs'), ('/a/b', 'proc')):
-                self.assertEqual(verb_doctor.fs_type(Path(path)), kind)
-
-    def test_uml_memory(self) -> None:
-        os.environ['TMPDIR'] = str(self.tmp)
-        for free, kind, level, word in (
-                (4 * 10 ** 9, 'tmpfs', OK, 'GB free'),
-                (64 * 2 ** 20, 'tmpfs', FAIL, 'SIGBUS'),
-                (512 * 2 ** 20, 'tmpfs', WARN, 'remount,size=2G'),
-                (4 * 10 ** 9, 'ext4', WARN, 'no tmpfs')):
-            with mock.patch.object(cache, 'free_bytes', return_value=free), \
-                    mock.patch.object(verb_doctor, 'fs_type',
-                                      return_value=kind):
-                self.expect(verb_doctor.check_uml_memory(), level, word)
-        os.environ['TMPDIR'] = str(self.tmp / 'nothing')
-        self.expect(verb_doctor.check_uml_memory(), FAIL, 'TMPDIR')
-        os.environ['TMPDIR'] = str(self.tmp)
-        with mock.patch.object(mmap, 'mmap', side_effect=PermissionError(
-                1, 'Operation not permitted')):
-            self.expect(verb_doctor.check_uml_memory(), FAIL, 'noexec')
-
-    def test_uml_memory_on_noexec(self) -> None:
-        disk = self.tmp / 'disk'
-        if not can_mount(disk, 'size=1m,noexec'):
-            self.skipTest('no right to mount a tmpfs')
-        self.addCleanup(unmount, disk)
-        os.environ['TMPDIR'] = str(disk)
-        self.expect(verb_doctor.check_uml_memory(), FAIL, 'noexec')
-
-    def test_ptrace(self) -> None:
-        real = verb_doctor._ptrace
-
-        def no_sysemu(request: int, pid: int) -> None:
-            if request == verb_doctor._PTRACE_SYSEMU:
-                raise OSError(5, 'Input/output error')
-            real(request, pid)
-
-        def no_traceme(request: int, pid: int) -> None:
-            raise OSError(1, 'Operation not permitted')
-
-        with mock.patch.object(verb_doctor, '_ptrace', no_sysemu):
-            self.expect(verb_doctor.check_ptrace(), FAIL,
-                        'Input/output error', 'SYS_PTRACE')
-        with mock.patch.object(verb_doctor, '_ptrace', no_traceme):
-            self.expect(verb_doctor.check_ptrace(), FAIL, 'TRACEME')
-
-    def test_a_probe_that_hangs(self) -> None:
-        with mock.patch('signal.alarm', lambda _: real_alarm()), \
-                mock.patch.object(verb_doctor, '_ptrace_probe',
-                                  lambda: time.sleep(60)):
-            self.expect(verb_doctor.check_ptrace(), FAIL, 'no answer')
-
-    def test_seccomp(self) -> None:
-        with mock.patch.object(Path, 'read_text',
-                               return_value='kill trap log\n'):
-            self.expect(verb_doctor.check_seccomp(), OK)
-        with mock.patch.object(Path, 'read_text', return_value='kill log\n'):
-            self.expect(verb_doctor.check_seccomp(), WARN, 'several CPUs')
-        with mock.patch.object(Path, 'read_text',
-                               side_effect=FileNotFoundError):
-            self.expect(verb_doctor.check_seccomp(), WARN)
-
     def test_accel(self) -> None:
         for accel, level in (('kvm', OK), ('tcg', WARN)):
             fake = SimpleNamespace(probe=lambda: SimpleNamespace(
@@ -250,16 +186,10 @@ class Checks(TempCase):
                 self.expect(verb_doctor.check_accel(), level, 'because.')
 
 
-def real_alarm() -> None:
-    """Stand for signal.alarm(5), without the wait."""
-    import signal
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
-
-
 class Verb(TempCase):
     """dmirror doctor."""
 
-    def run_verb(self, *lines: verb_doctor.Line) -> 'tuple[int, str]':
+    def run_verb(self, *lines: Line) -> 'tuple[int, str]':
         """Run the verb with these outcomes; return exit code and stdout."""
         parser = argparse.ArgumentParser()
         verb_doctor.add_arguments(parser)
@@ -270,9 +200,9 @@ class Verb(TempCase):
         return code, out.getvalue()
 
     def test_exit_code(self) -> None:
-        good = verb_doctor.Line(OK, 'a')
-        poor = verb_doctor.Line(WARN, 'b')
-        bad = verb_doctor.Line(FAIL, 'c')
+        good = Line(OK, 'a')
+        poor = Line(WARN, 'b')
+        bad = Line(FAIL, 'c')
         self.assertEqual(self.run_verb(good, poor), (0, 'ok    a\nwarn  b\n'))
         self.assertEqual(self.run_verb(bad, good), (3, 'FAIL  c\nok    a\n'))
 

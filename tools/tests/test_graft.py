@@ -51,6 +51,7 @@ class GraftCase(TempCase):
         self.makefile = self.tree / 'drivers/Makefile'
         self.kconfig = self.tree / 'drivers/Kconfig'
         self.link = self.tree / 'drivers/dmirror'
+        self.header = self.tree / 'arch/um/include/asm/sparsemem.h'
         os.utime(self.makefile, ns=(1, 1_600_000_000_123_456_789))
         os.utime(self.kconfig, ns=(1, 1_600_000_000_987_654_321))
 
@@ -59,15 +60,20 @@ class GraftCase(TempCase):
         path = self.tmp / name
         (path / 'tools/dmirrorlib').mkdir(parents=True)
         (path / 'Kconfig').write_text('config DMIRROR\n')
+        header = path / 'drivers/um_zone_device/include/asm/sparsemem.h'
+        header.parent.mkdir(parents=True)
+        header.write_text(f'of {name}\n')
         return path
 
 
 class Graft(GraftCase):
     """What a graft is."""
 
-    def test_adds_a_link_and_two_lines(self) -> None:
+    def test_adds_two_links_and_two_lines(self) -> None:
         self.assertTrue(graft.graft(self.tree, self.project))
         self.assertEqual(os.readlink(self.link), str(self.project))
+        self.assertEqual(self.header.read_text(), 'of project\n')
+        self.assertFalse(os.path.isabs(os.readlink(self.header)))
         self.assertEqual(self.makefile.read_text(),
                          'obj-y\t\t\t\t+= base/\n'
                          'obj-y\t\t\t\t+= dmirror/\n')
@@ -251,6 +257,7 @@ class HalfDone(GraftCase):
         if graft.has_line(self.tree, graft.KCONFIG) or graft.has_line(
                 self.tree, graft.MAKEFILE):
             self.assertTrue((self.link / 'Kconfig').exists())
+            self.assertTrue(self.header.exists())
 
     def test_at_each_step(self) -> None:
         before = state_of(self.tree)
@@ -275,7 +282,28 @@ class HalfDone(GraftCase):
                         graft.ungraft(self.tree)
                         self.assertEqual(state_of(self.tree), before)
                     step += 1
-                self.assertEqual(step, 4, f'{function}: one step per part')
+                self.assertEqual(step, 5, f'{function}: one step per part')
+
+    def test_killed_before_a_rename(self) -> None:
+        temp = self.header.with_name('.sparsemem.h.graft-tmp')
+        temp.symlink_to('anywhere')
+        graft.graft(self.tree, self.project)
+        self.assertFalse(os.path.lexists(temp))
+        self.assertTrue(graft.has_header(self.tree))
+
+    def test_graft_of_a_former_version(self) -> None:
+        before = state_of(self.tree)
+        graft.graft(self.tree, self.project)
+        whole = {n: s[:2] for n, s in state_of(self.tree).items()}
+        self.header.unlink()
+        self.assertIsNone(graft.grafted_to(self.tree))
+        self.assertTrue(graft.half_done(self.tree))
+        self.assertTrue(graft.graft(self.tree, self.project))
+        self.assertEqual({n: s[:2] for n, s in state_of(self.tree).items()},
+                         whole)
+        self.header.unlink()
+        self.assertTrue(graft.ungraft(self.tree))
+        self.assertEqual(state_of(self.tree), before)
 
     def test_is_noticed(self) -> None:
         self.assertFalse(graft.half_done(self.tree))
@@ -284,6 +312,68 @@ class HalfDone(GraftCase):
         self.assertIsNone(graft.grafted_to(self.tree))
         graft.graft(self.tree, self.project)
         self.assertFalse(graft.half_done(self.tree))
+
+
+class Header(GraftCase):
+    """The link that gives User Mode Linux device memory."""
+
+    def test_a_tree_with_its_own_keeps_it(self) -> None:
+        for kind in ('file', 'link', 'dangling link', 'directory'):
+            with self.subTest(kind):
+                if kind == 'file':
+                    self.header.write_text('upstream has it now\n')
+                elif kind == 'directory':
+                    self.header.mkdir()
+                else:
+                    self.header.symlink_to('page.h' if kind == 'link'
+                                           else 'gone.h')
+                before = state_of(self.tree)
+                del self.said[:]
+                self.assertTrue(graft.graft(self.tree, self.project))
+                self.assertEqual(len(self.said), 1, self.said)
+                self.assertIn('of its own', self.said[0])
+                self.assertIn('steps aside', self.said[0])
+                self.assertEqual(graft.grafted_to(self.tree), self.project)
+                self.assertFalse(graft.half_done(self.tree))
+                self.assertFalse(graft.graft(self.tree, self.project))
+                self.assertTrue(graft.ungraft(self.tree))
+                self.assertEqual(state_of(self.tree), before)
+                self.assertTrue(os.path.lexists(self.header))
+                if kind == 'directory':
+                    self.header.rmdir()
+                else:
+                    self.header.unlink()
+
+    def test_a_tree_without_that_architecture(self) -> None:
+        shutil.rmtree(self.tree / 'arch')
+        before = state_of(self.tree)
+        self.assertTrue(graft.graft(self.tree, self.project))
+        self.assertEqual(self.said, [])
+        self.assertFalse((self.tree / 'arch').exists())
+        self.assertEqual(graft.grafted_to(self.tree), self.project)
+        self.assertFalse(graft.half_done(self.tree))
+        graft.ungraft(self.tree)
+        self.assertEqual(state_of(self.tree), before)
+
+    def test_alone_it_is_removed(self) -> None:
+        before = state_of(self.tree)
+        self.header.symlink_to(graft.HEADER_TARGET)     # leads nowhere
+        self.assertTrue(graft.half_done(self.tree))
+        self.assertTrue(graft.ungraft(self.tree))
+        self.assertEqual(state_of(self.tree), before)
+        # Also where something else has our place.
+        self.header.symlink_to(graft.HEADER_TARGET)
+        self.link.mkdir()
+        self.assertTrue(graft.ungraft(self.tree))
+        self.assertEqual(state_of(self.tree), before)
+        self.assertTrue(self.link.is_dir())
+
+    def test_follows_the_tree_and_the_clone(self) -> None:
+        other = self.make_project('other')
+        graft.graft(self.tree, self.project)
+        moved = self.tree.rename(self.tmp / 'moved')
+        graft.graft(moved, other, repoint=True)
+        self.assertEqual((moved / graft.HEADER).read_text(), 'of other\n')
 
 
 class Refusals(GraftCase):
@@ -392,6 +482,7 @@ class Verbs(GraftCase):
         self.assertIn('./tools/testing/kunit/kunit.py run '
                       '--kunitconfig=drivers/dmirror\n', told)
         self.assertIn('--arch=x86_64', told)
+        self.assertIn("'--kernel_args=memmap=128M$0x20000000' ", told)
         os.environ['KDIR'] = str(self.tree)
         self.assertEqual(self.run_verb(verb_ungraft), 0)
         self.assertEqual(state_of(self.tree), before)

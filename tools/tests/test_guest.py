@@ -236,6 +236,19 @@ class CommandLines(support.TempCase):
                      'panic=-1'):
             self.assertIn(word, argv[-1].split())
 
+    def test_no_shell_sees_the_arguments(self) -> None:
+        words = [*tiers.get('um').kernel_args, '$HOME `id` $(id) "\\\'*']
+        self.assertTrue(any('$' in word for word in words[:-1]))
+        argv = guest.uml_argv(self.tmp, tiers.get('um'), words,
+                              Path('/scratch'))
+        code = 'import sys\nfor word in sys.argv[1:]:\n    print(word)'
+        with guest.Guest([sys.executable, '-c', code, *argv[1:]],
+                         self.tmp / 'console', 5.0, 10.0) as run:
+            self.assertEqual([line.text for line in run.lines()], argv[1:])
+        self.assertEqual(argv[1:1 + len(words)], words)
+        argv = guest.qemu_argv(self.tmp, tiers.get('x86_64'), words, 'tcg')
+        self.assertTrue(argv[-1].startswith(' '.join(words) + ' '))
+
     def test_small_shm(self) -> None:
         with mock.patch.dict(os.environ):
             os.environ.pop('TMPDIR', None)

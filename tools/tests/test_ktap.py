@@ -47,6 +47,24 @@ class Flat(unittest.TestCase):
         self.assertEqual([c.reason for c in cases if c.status == 'skip'],
                          ['no transparent huge pages'])
 
+    def test_reason_of_a_case_without_any_parameter_left(self) -> None:
+        lines = ['KTAP version 1', '1..1',
+                 '    KTAP version 1', '    # Subtest: s', '    1..1',
+                 '        KTAP version 1', '        # Subtest: c',
+                 '        ok 1 a # SKIP needs X',
+                 '        ok 2 b # SKIP needs X',
+                 '        ok 3 d # SKIP needs Y',
+                 '    # c: pass:0 fail:0 skip:3 total:3',
+                 '    ok 1 c # SKIP ', '# s: pass:0 fail:0 skip:1 total:1',
+                 'ok 1 s # SKIP']
+        report = consoles.parser().parse(iter(lines), None)
+        cases = ktap.flatten(report, ktap.walk(lines), lines)
+        self.assertEqual([(c.key, c.status, c.reason) for c in cases],
+                         [('s.c', 'skip', 'needs X, needs Y'),
+                          ('s.c[a]', 'skip', 'needs X'),
+                          ('s.c[b]', 'skip', 'needs X'),
+                          ('s.c[d]', 'skip', 'needs Y')])
+
     def test_failure_has_its_log(self) -> None:
         case = next(c for c in self.cases('fail') if c.status == 'fail')
         self.assertEqual(case.reason, 'EXPECTATION FAILED at '

@@ -9,6 +9,8 @@ import subprocess
 import unittest
 from typing import List
 
+from dmirrorlib import tiers
+
 from . import support
 
 MAKEFILE = support.TOOLS.parent / 'Makefile'
@@ -54,6 +56,15 @@ class Make(support.TempCase):
         self.assertEqual(self.make('test', 'KDIR=/k'),
                          ['test', '--kdir', '/k'])
         self.assertEqual(self.make('test'), ['test'])
+        self.assertEqual(self.make('test-all', 'KDIR=/k'),
+                         ['test', '--all', '--kdir', '/k'])
+
+    def test_help_lists_the_tiers(self) -> None:
+        said = self.make('help')
+        start = said.index(next(line for line in said if 'TIER=' in line))
+        listed = [line.split()[0] for line in said[start + 1:]
+                  if line.startswith(' ' * 9)]
+        self.assertEqual(listed[:len(tiers.names())], tiers.names())
 
     def test_obj_of_the_environment(self) -> None:
         self.assertEqual(self.make('run', obj='/somewhere'), ['run'])
@@ -62,10 +73,14 @@ class Make(support.TempCase):
         (self.tmp / 'Makefile.build').write_text(
             'obj-y :=\n$(obj)/:\n\t@echo $(obj-y)\n'
             f'include {MAKEFILE}\n')
-        done = subprocess.run(
-            ['make', '-s', '-f', 'Makefile.build', 'obj=drivers/dmirror'],
-            cwd=self.tmp, stdout=subprocess.PIPE, text=True, check=False)
-        self.assertEqual(done.stdout, 'drivers/dmirror/ kunit/\n')
+        for words, overlay in (((), 'drivers/um_zone_device/ '),
+                               (('KBUILD_EXTMOD=x',), '')):
+            done = subprocess.run(
+                ['make', '-s', '-f', 'Makefile.build', 'obj=drivers/dmirror',
+                 *words],
+                cwd=self.tmp, stdout=subprocess.PIPE, text=True, check=False)
+            self.assertEqual(done.stdout,
+                             f'{overlay}drivers/dmirror/ kunit/\n')
 
 
 if __name__ == '__main__':

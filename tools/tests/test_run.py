@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional
 from unittest import mock
 
 from dmirrorlib import (accel, cache, cli, graft, guest, ktap, proc, run,
-                        rundir, source, tiers, verb_run, verdict)
+                        rundir, source, tiers, variants, verb_run, verdict)
 from dmirrorlib.errors import (EXIT_FAIL, EXIT_INFRA, EXIT_PASS, EXIT_USAGE,
                                ToolError, UsageError)
 
@@ -201,7 +201,7 @@ class Engine(EngineCase):
         self.assertEqual(latest.resolve(), folder.resolve())
         self.assertIn('CONFIG_KUNIT=y\n', (folder / 'config').read_text())
         for line in ('kconfig_add: CONFIG_X=y', 'compiler: gcc 99\n',
-                     'tree revision: '):
+                     'tree revision: ', 'tree patches: none\n'):
             self.assertIn(line, (folder / 'versions.txt').read_text())
         self.assertEqual(self.judged().data['versions']['seed'], '4711')
         self.assertEqual(latest.resolve().parent, folder.parent)
@@ -283,6 +283,10 @@ class Parts(EngineCase):
         with self.fails('is not grafted', '--graft',
                         f'graft {tree.path}'):
             run.ensure_graft(tree, False)
+        (tree.path / graft.HEADER).symlink_to(graft.HEADER_TARGET)
+        with self.fails('a part of a graft only', '--graft',
+                        f'graft {tree.path}'):
+            run.ensure_graft(tree, False)
         owned = source.Tree(tree.path, '7.3.4', True)
         with mock.patch.object(graft, 'graft') as done:
             run.ensure_graft(tree, True)
@@ -297,6 +301,17 @@ class Parts(EngineCase):
                 mock.patch.object(graft, 'graft') as done:
             run.ensure_graft(tree, False)
         done.assert_not_called()
+
+    def test_a_tier_with_patches_is_built_from_its_variant(self) -> None:
+        variant = source.Tree(self.tmp / 'variant', '7.3.4', True)
+        tier = tiers.get('um-full')
+        with mock.patch.object(variants, 'tree_for',
+                               return_value=variant) as asked, \
+                mock.patch.object(run.Session, 'build'), \
+                run.prepared(tier, self.tree, run.Options()) as session:
+            self.assertEqual(session.tree, variant)
+            self.assertEqual(session.folder, run.build_dir(tier, variant))
+        asked.assert_called_once_with(tier, self.tree, self.project)
 
     def test_build_directories(self) -> None:
         tier, tree = tiers.get('um'), self.tree

@@ -177,6 +177,43 @@ class Judged(unittest.TestCase):
             'transparent huge pages", wanted "no swap" (the list of expected '
             'skips).'])
 
+    def test_known_kernel_bugs_are_counted_apart(self) -> None:
+        reason = 'known kernel bug: set_ptes() maps the wrong pages'
+        boot = consoles.examine('green')
+        huge = next(c for c in boot.cases if c.name == 'huge')
+        huge.reason = reason
+        key = 'dmirror_mirror.huge'
+        result = verdict.judge('um', consoles.PLAN, [boot], {key: reason},
+                               False)
+        self.assertTrue(result.green, result.reasons)
+        self.assertTrue(result.summary().startswith(
+            'um: PASS 5 passed, 0 failed, 0 skipped, 1 known kernel bug in '),
+            result.summary())
+        self.assertEqual(result.notes, [f'{key} shows a {reason}'])
+        data = result.as_json()
+        self.assertEqual(data['known_bugs'], {key: reason})
+        self.assertEqual(data['counts']['skip'], 1)
+        # It has to be in the list like any other skip.
+        result = verdict.judge('um', consoles.PLAN, [boot], {}, False)
+        self.assertIn('which is new', result.reasons[0])
+        # And fixed, it has to leave it.
+        huge.status, huge.reason = 'pass', ''
+        result = verdict.judge('um', consoles.PLAN, [boot], {key: reason},
+                               False)
+        self.assertIn('runs now', result.reasons[0])
+        self.assertNotIn('known', result.summary())
+
+    def test_known_kernel_bug_for_one_parameter(self) -> None:
+        reason = 'known kernel bug: order 9'
+        boot = consoles.examine('green')
+        case = next(c for c in boot.cases if c.param == 'order 9')
+        case.status, case.reason = 'skip', reason
+        skips = dict(consoles.EXPECTED, **{case.key: reason})
+        result = verdict.judge('um', consoles.PLAN, [boot], skips, False)
+        self.assertTrue(result.green, result.reasons)
+        self.assertIn('5 passed, 0 failed, 1 skipped, 1 known kernel bug in',
+                      result.summary())
+
     def test_a_crash_gives_no_advice_on_skips(self) -> None:
         expected = dict(consoles.EXPECTED,
                         **{'dmirror_pt.orders[order 9]': 'x'})
