@@ -44,6 +44,8 @@ help:
 	@echo '  make test           the project'\''s own tests: tools, static checks,'
 	@echo '                      tiers um, um-full and x86_64'
 	@echo '  make test-all       the same on all tiers'
+	@echo '  make selftest       the kernel'\''s own hmm-tests as user space, with'
+	@echo '                      coherent memory (TIER=x86_64, um-full)'
 	@echo '  make doctor         what this machine lacks, and what that costs'
 	@echo ''
 	@echo '  tools/dmirror help  the command line behind it all'
@@ -57,8 +59,12 @@ test:
 test-all:
 	@$(DMIRROR) test --all $(tree_options)
 
+selftest:
+	@$(DMIRROR) selftest --coherent $(call option,--tier,TIER) \
+		$(tree_options) $(if $(FILTER),$(call quote,$(FILTER)))
+
 doctor:
 	@$(DMIRROR) doctor $(call option,--kdir,KDIR)
 
-.PHONY: help run test test-all doctor
+.PHONY: help run test test-all selftest doctor
 endif

@@ -24,6 +24,7 @@ VERBS = {
     'graft': 'verb_graft',
     'ungraft': 'verb_ungraft',
     'doctor': 'verb_doctor',
+    'selftest': 'verb_selftest',
     'check': 'verb_check',
     'test': 'verb_test',
 }

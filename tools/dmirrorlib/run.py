@@ -243,6 +243,10 @@ class Session:
         saved.write_text(json.dumps({'image': digest, 'plan': plan}))
         return plan
 
+    def expected_skips(self) -> Dict[str, str]:
+        """Return the recorded skips of the tier, with their reasons."""
+        return verdict.read_skips(PROJECT / self.tier.skips)
+
     def run(self) -> verdict.Verdict:
         """Boot, as often as needed, and judge.
 
@@ -253,7 +257,7 @@ class Session:
         tier = self.tier
         everything = self.plan()
         chosen = verdict.check_filter(everything, self.opts.glob)
-        expected = verdict.read_skips(PROJECT / tier.skips)
+        expected = self.expected_skips()
         if self._setup is None:
             self._setup = proc.command_log()[self._commands:]
         run_folder = RunDir(tier.name, self._setup)

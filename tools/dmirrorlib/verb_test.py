@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
-from . import (accel, build, cache, checks, packages, proc, run, say, source,
-               tiers, verb_check, verb_run, verdict)
+from . import (accel, build, cache, checks, packages, proc, run, say,
+               selftest, source, tiers, verb_check, verb_run, verdict)
 from .errors import EXIT_FAIL, EXIT_INFRA, EXIT_PASS, ToolError
 
 HELP = ('Run the project\'s own tests: the tools\', the static checks, the '
@@ -21,6 +21,8 @@ HELP = ('Run the project\'s own tests: the tools\', the static checks, the '
 TIERS = ('um', 'um-full', 'x86_64')
 MORE_TIERS = ('um-stock', 'um-kasan', 'um-smp', 'debug')    # with --all
 STOCK = ('um', 'x86_64')    # tiers that are run with plain kunit.py, too
+SELFTESTS = ('x86_64',)     # tiers with the tree's hmm-tests as user space
+MORE_SELFTESTS = ('um-full',)   # with --all
 STOCK_LIMIT = 420.0     # seconds; kunit.py's own limit comes before
 
 
@@ -55,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     source.add_arguments(parser)
     parser.add_argument('--all', action='store_true',
-                        help=f'also the tiers {", ".join(MORE_TIERS)}')
+                        help=f'also the tiers {", ".join(MORE_TIERS)}, and '
+                             f'hmm-tests on {", ".join(MORE_SELFTESTS)}')
     parser.add_argument('--accel', choices=accel.CHOICES, default='auto',
                         help='for QEMU (default auto)')
 
@@ -96,15 +99,20 @@ def static_checks(tally: Tally, tree: source.Tree) -> None:
 
 def tier_run(tally: Tally, tree: source.Tree, name: str,
              opts: run.Options) -> None:
-    """Run one tier; what turned it red without a failed case is a failure."""
-    result = run.run_tier(tiers.get(name), tree, opts)
+    """Run one tier."""
+    count(tally, run.run_tier(tiers.get(name), tree, opts), f'{name} cases')
+
+
+def count(tally: Tally, result: verdict.Verdict, name: str) -> None:
+    """Count a verdict's cases in; what turned it red without a failed case
+    is a failure."""
     verb_run.show(result, sys.stdout)
     counts = result.counts
     passed, skipped = counts.get('pass', 0), counts.get('skip', 0)
     failed = sum(counts.values()) - passed - skipped
     if not result.green and not failed:
         failed = 1
-    tally.add(f'{name} cases', passed, failed, skipped)
+    tally.add(name, passed, failed, skipped)
 
 
 # What each broken case has to turn the verdict into: the exit code is
@@ -201,6 +209,14 @@ def stock_kunit(tally: Tally, tree: source.Tree, name: str,
     tally.add(f'stock kunit.py on {name}', int(good), int(not good))
 
 
+def hmm_tests(tally: Tally, tree: source.Tree, name: str,
+              opts: run.Options) -> None:
+    """Run the tree's hmm-tests on our driver, private and coherent."""
+    setup = selftest.get_setup(name, 'ours', True)
+    with selftest.prepared(setup, tree, opts) as session:
+        count(tally, session.run(), f'hmm-tests on {name}')
+
+
 Part = Tuple[str, Callable[[], None]]
 
 
@@ -218,6 +234,10 @@ def all_parts(tally: Tally, tree: source.Tree,
         return f'stock kunit.py, {name}', lambda: stock_kunit(
             tally, tree, name, args.accel)
 
+    def selftests(name: str) -> Part:
+        return f'hmm-tests, {name}', lambda: hmm_tests(tally, tree, name,
+                                                       options())
+
     parts: List[Part] = [('tests of the tools',
                           lambda: tools_tests(tally, tree))]
     for name in (*TIERS, *(MORE_TIERS if args.all else ())):
@@ -227,6 +247,8 @@ def all_parts(tally: Tally, tree: source.Tree,
         if name == tiers.DEFAULT:
             parts.append(('broken kernels', lambda: broken_kernels(
                 tally, tree, options())))
+    for name in (*SELFTESTS, *(MORE_SELFTESTS if args.all else ())):
+        parts.append(selftests(name))
     parts.append(('static checks', lambda: static_checks(tally, tree)))
     return parts
 

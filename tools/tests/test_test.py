@@ -57,6 +57,7 @@ class Verb(support.TempCase):
         del self.done[:]
         with other('tools_tests'), other('static_checks'), \
                 other('broken_kernels'), other('stock_kunit'), \
+                other('hmm_tests'), \
                 mock.patch.object(verb_test, 'tier_run', tier_run), \
                 mock.patch('dmirrorlib.packages.ensure'), \
                 mock.patch.object(source, 'find_tree',
@@ -68,7 +69,8 @@ class Verb(support.TempCase):
         self.assertEqual(self.call(), EXIT_PASS)
         self.assertEqual(self.done, [
             'tools_tests', 'um', 'stock_kunit um', 'broken_kernels',
-            'um-full', 'x86_64', 'stock_kunit x86_64', 'static_checks'])
+            'um-full', 'x86_64', 'stock_kunit x86_64', 'hmm_tests x86_64',
+            'static_checks'])
 
     def test_all_are_all(self) -> None:
         self.assertEqual(self.call('--all'), EXIT_PASS)

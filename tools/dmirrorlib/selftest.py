@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The engine of the verb `selftest`: a tier's kernel with the tree's own
+hmm-tests as its user space, and a verdict on what they say.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Dict, Iterator, List, Sequence, Tuple
+
+from . import (cache, ktap, packages, run, selftest_build, selftest_tap,
+               tiers, variants, verdict)
+from .errors import ToolError, UsageError
+from .guest import Line
+from .run import PlanList
+from .rundir import RunDir
+from .selftest_tap import Test
+from .source import Tree
+from .tiers import GRAFT, Tier
+from .verdict import Boot, Verdict
+
+BASES = ('um-full', 'x86_64', 'debug')  # the tiers it can be derived from
+DEFAULT = 'x86_64'
+USER_SPACE = 'selftest'     # in the build directory, ours alone
+MAX_DEAD = 12           # guests that may die before the rest is given up
+SILENCE = 180.0         # seconds: the benchmark is quiet for long under TCG
+NOT_BEGUN = 'KUnit never began'     # what a verdict says of any test
+
+# What User Mode Linux cannot run, and why. The host has one mapping for each
+# page of a process that does not follow the one before in memory: coherent
+# memory comes in single pages, and the benchmark uses 64 Ki of them.
+NOT_ON_UML: Dict[Tuple[str, str], str] = {
+    ('hmm_device_coherent', 'benchmark_thp_migration'):
+        'needs more host mappings than vm.max_map_count allows',
+}
+
+_CONFIG = f'{GRAFT}/kunit/selftest-{{}}.kunitconfig'
+_DEBUG = f'{GRAFT}/kunit/debug.kunitconfig'
+
+# Two chunks of the size that lib/test_hmm.c gives each coherent device.
+_CHUNK = 256 << 20
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A driver that hmm-tests can drive.
+
+    name: as the command line has it.
+    option: the Kconfig option that builds it.
+    module: its module file in the build directory, as the tree builds it.
+    built_in: what its parameters are called where it is built in.
+    """
+    name: str
+    option: str
+    module: str
+    built_in: str
+
+
+DRIVERS: Dict[str, Driver] = {d.name: d for d in (
+    Driver('ours', 'CONFIG_DMIRROR', f'{GRAFT}/drivers/dmirror/dmirror.ko',
+           'dmirror'),
+    Driver('test_hmm', 'CONFIG_TEST_HMM', 'lib/test_hmm.ko', 'test_hmm'),
+)}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One way to run hmm-tests.
+
+    base: the tier whose kernel it is, one of BASES.
+    driver: what they drive.
+    coherent: with device-coherent memory too.
+    """
+    base: Tier
+    driver: Driver
+    coherent: bool = False
+
+    @property
+    def on_uml(self) -> bool:
+        """True on User Mode Linux, where the driver is built in."""
+        return self.base.machine is None
+
+    def spm(self) -> Tuple[int, int]:
+        """Return the addresses of the two coherent devices' memory.
+
+        They are within the guest's RAM, which is large enough to do without
+        (see tier), and aligned to the sections of both architectures.
+        """
+        start = 0x40000000 if self.on_uml else 0x80000000
+        return start, start + _CHUNK
+
+    def tier(self) -> Tier:
+        """Return the tier to build and to judge."""
+        kind = 'um' if self.on_uml else 'x86_64'
+        configs = [_CONFIG.format(kind)]
+        suffix = '-coherent' if self.coherent else ''
+        peer = '' if self.driver.name == 'ours' else f'-{self.driver.name}'
+        args: List[str] = ['printk.devkmsg=on']
+        if self.base.name == 'debug':
+            configs.append(_DEBUG)
+        if self.coherent:
+            args.append(f'memmap={2 * _CHUNK >> 20}M${self.spm()[0]:#x}')
+        if self.on_uml:
+            args += [f'{self.driver.built_in}.{p}' for p in self.params()]
+        return replace(
+            self.base, name=f'selftest-{self.base.name}{suffix}{peer}',
+            kunitconfigs=tuple(configs), memory='3072M',
+            kernel_args=tuple(args), skips_of=f'selftest-{kind}{suffix}',
+            silence=max(SILENCE, self.base.silence))
+
+    def build_tier(self) -> Tier:
+        """Return the same, named so that all of a base share a build."""
+        return replace(self.tier(), name=f'selftest-{self.base.name}')
+
+    def params(self) -> List[str]:
+        """Return the driver's parameters, as in 'name=value'."""
+        if not self.coherent:
+            return []
+        return [f'spm_addr_dev{i}={at:#x}' for i, at in enumerate(self.spm())]
+
+    def plan(self, folder: Path,
+             args: Sequence[str]) -> selftest_build.Plan:
+        """Return what the guest is to do.
+
+        Args:
+            folder: the build directory.
+            args: the test program's arguments.
+        """
+        return selftest_build.Plan(
+            None if self.on_uml else folder / self.driver.module,
+            [] if self.on_uml else self.params(),
+            4 if self.coherent else 2, list(args), self.on_uml)
+
+
+def get_setup(tier: str, driver: str, coherent: bool) -> Setup:
+    """Return the setup that the command line describes.
+
+    Args:
+        tier: one of BASES.
+        driver: one of DRIVERS.
+        coherent: with device-coherent memory too.
+
+    Raises:
+        UsageError: the tier is none of these.
+    """
+    if tier not in BASES:
+        raise UsageError(f'hmm-tests cannot run on tier "{tier}"; choose '
+                         f'from {", ".join(BASES)}.')
+    return Setup(tiers.get(tier), DRIVERS[driver], coherent)
+
+
+def cases(tree: Tree) -> List[Test]:
+    """Return all cases of a tree's hmm-tests, in the order of a run.
+
+    Args:
+        tree: the kernel tree.
+
+    Raises:
+        ToolError: its source is not there, or has no case that can be found.
+    """
+    source = selftest_build.test_sources(tree.path)[0]
+    found = selftest_tap.planned(source.read_text())
+    if not found:
+        raise ToolError(f'{source} has no TEST_F() case: use a kernel tree '
+                        'of 7.2 or newer.')
+    return found
+
+
+@contextmanager
+def prepared(setup: Setup, tree: Tree,
+             opts: run.Options) -> Iterator['Session']:
+    """Build a setup's kernel and keep it ours.
+
+    Args:
+        setup: what to run.
+        tree: the kernel tree.
+        opts: the user's choices; glob is for 'variant.case'.
+
+    Raises:
+        ToolError: see run.run_tier.
+    """
+    packages.ensure(setup.base.needs)
+    run.forget_orphans()
+    tree = variants.tree_for(setup.base, tree, run.PROJECT)
+    folder = run.build_dir(setup.build_tier(), tree)
+    value = 'y' if setup.on_uml else 'm'
+    opts = replace(opts, kconfig_add=[f'{setup.driver.option}={value}',
+                                      *opts.kconfig_add])
+    with cache.lock(f'build-{folder.name}',
+                    f'running {setup.tier().name}'):
+        session = Session(setup, tree, opts, folder)
+        session.build()
+        yield session
+
+
+class Session(run.Session):
+    """A kernel that runs hmm-tests, and how to boot it.
+
+    Args:
+        setup: what to run.
+        tree: the kernel tree.
+        opts: the user's choices.
+        folder: the build directory.
+    """
+
+    def __init__(self, setup: Setup, tree: Tree, opts: run.Options,
+                 folder: Path) -> None:
+        super().__init__(with_initramfs(setup.tier(), folder), tree, opts,
+                         folder)
+        self.setup = setup
+        self._user_space = folder / USER_SPACE
+        self._programs = (self._user_space / 'init',
+                          self._user_space / 'hmm-tests')
+
+    def build(self) -> None:
+        """Graft and build the kernel, then its user space."""
+        super().build()
+        plan = self.setup.plan(self.folder, [])
+        if plan.module and not plan.module.is_file():
+            raise ToolError(f'the kernel was built without {plan.module}: '
+                            f'{self.setup.driver.option} is not =m; correct '
+                            'the kunitconfig.')
+        self.build_user_space()
+
+    def build_user_space(self) -> None:
+        """Compile the two programs of the guest."""
+        self._user_space.mkdir(exist_ok=True)
+        self._programs = (
+            selftest_build.build_init(self._user_space),
+            selftest_build.build_tests(self.tree.path, self._user_space))
+
+    def plan(self) -> PlanList:
+        """Return all cases, as (variant, case)."""
+        return [test.pair for test in cases(self.tree)]
+
+    def expected_skips(self) -> Dict[str, str]:
+        """Return the recorded skips of the cases that this tree has."""
+        have = {'.'.join(pair) for pair in self.plan()}
+        return {key: reason for key, reason in verdict.read_skips(
+            run.PROJECT / self.tier.skips).items() if key in have}
+
+    def run(self) -> Verdict:
+        """Boot, as often as needed, and judge; see run.Session.run."""
+        result = super().run()
+        result.reasons[:] = [
+            reason.replace(NOT_BEGUN, 'The guest\'s init never began')
+            for reason in result.reasons]
+        return result
+
+    def _boots(self, plan: PlanList, folder: RunDir) -> List[Boot]:
+        """Boot for a plan; where a guest dies, again for all the rest."""
+        boots: List[Boot] = []
+        end_at = time.monotonic() + self._limit()
+        rest = plan
+        while rest:
+            left = end_at - time.monotonic()
+            if boots and (left <= 0 or len(boots) >= MAX_DEAD):
+                why = (f'the limit of {self._limit():g} s was used up'
+                       if left <= 0 else f'{MAX_DEAD} guests had died before')
+                run.give_up(boots[-1], rest, why)
+                break
+            boot = self._boot('', rest, folder.console(), left)
+            boots.append(boot)
+            died = any(c.status in ('crash', 'hang') for c in boot.cases)
+            rest = boot.missing() if died else []
+            if died:
+                self._tell(boot, len(rest))
+        return boots
+
+    def _boot(self, glob: str, plan: PlanList, console: Path,
+              limit: float) -> Boot:
+        """Boot once and read the results as they come."""
+        assert self._parser is not None, 'build() comes first'
+        del glob    # the cases are named one by one
+        tests = cases(self.tree)
+        barred = {pair: why for pair, why in NOT_ON_UML.items()
+                  if self.setup.on_uml and self.setup.coherent}
+        wanted = set(plan) - set(barred)
+        chosen = [test for test in tests if test.pair in wanted]
+        args: List[str] = []
+        if len(chosen) < len(tests):
+            args = [word for test in chosen for word in ('-r', test.full)]
+        init, program = self._programs
+        initramfs(self.folder).write_bytes(selftest_build.initramfs(
+            init, program, self.setup.plan(self.folder, args)))
+        seen: List[Line] = []
+        kernel_args = [*self.tier.kernel_args, *self.opts.kernel_args]
+        with self._guest(kernel_args, console, limit) as guest:
+            report = run.read_live(self._parser, guest, seen, self.opts.live)
+            end = guest.end
+        boot = selftest_tap.examine(
+            chosen, [s.text for s in seen], [s.at for s in seen], report,
+            end, console.name)
+        for pair, why in barred.items():
+            if pair in plan:
+                boot.cases.append(ktap.Case(*pair, '', 'skip', why))
+                boot.plan = [*boot.plan, pair]
+        return boot
+
+    def _versions(self, boots: Sequence[Boot]) -> Dict[str, str]:
+        """Return what the outcome may depend on."""
+        found = super()._versions(boots)
+        found['kernel arguments'] = ' '.join(
+            [*self.tier.kernel_args, *self.opts.kernel_args])
+        found['driver'] = self.setup.driver.name
+        found['driver parameters'] = ' '.join(self.setup.params())
+        found['tests'] = selftest_build.TESTS_SOURCE
+        del found['seed']       # hmm-tests has none
+        return found
+
+
+def initramfs(folder: Path) -> Path:
+    """Return where a build directory's initramfs is."""
+    return folder / USER_SPACE / 'initramfs.cpio'
+
+
+def with_initramfs(tier: Tier, folder: Path) -> Tier:
+    """Return a tier that boots with the initramfs of a build directory.
+
+    Args:
+        tier: the tier.
+        folder: the build directory.
+    """
+    path = str(initramfs(folder))
+    if tier.machine is None:
+        return replace(tier, kernel_args=(*tier.kernel_args,
+                                          f'initrd={path}'))
+    return replace(tier, machine=replace(
+        tier.machine, args=(*tier.machine.args, '-initrd', path)))

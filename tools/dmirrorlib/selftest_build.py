@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Building the user space of a guest that runs hmm-tests: the tree's own test
+program, the init around it, and the initramfs with both.
+
+The tree is only read. Everything is linked statically, so that the guest
+needs no libraries.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from . import proc, selftest_cpio as cpio
+from .errors import ToolError
+
+SELFTESTS = 'tools/testing/selftests'
+TESTS_SOURCE = f'{SELFTESTS}/mm/hmm-tests.c'
+INIT_SOURCE = Path(__file__).resolve().parents[1] / 'init' / 'init.c'
+
+# What hmm-tests has been linked with over the versions, for a Makefile that
+# does not say it in the way known here.
+_HELPERS = ('vm_util.c', 'hugepage_settings.c', 'thp_settings.c')
+_RULE = re.compile(r'^\$\(TEST_GEN_FILES\):(.*)$', re.M)
+_ERROR_LINES = 12       # of the compiler's, shown when it fails
+_TIMEOUT = 300.0        # seconds for one run of the compiler
+
+
+@dataclass
+class Plan:
+    """What the init is to do; see tools/init/init.c.
+
+    module: the driver's module on this machine; None if it is built in.
+    params: the module's parameters, as in 'name=value'.
+    devices: how many nodes the driver has to make.
+    args: the test program's arguments.
+    poweroff: power the guest off at the end; else it reboots.
+    """
+    module: Optional[Path] = None
+    params: List[str] = field(default_factory=list)
+    devices: int = 2
+    args: List[str] = field(default_factory=list)
+    poweroff: bool = False
+
+    def text(self) -> str:
+        """Return it as the init reads it."""
+        lines = [f'devices {self.devices}',
+                 f'end {"poweroff" if self.poweroff else "reboot"}']
+        if self.module:
+            lines.insert(0, f'module /{self.module.name}')
+        lines += [f'param {param}' for param in self.params]
+        lines += [f'arg {arg}' for arg in self.args]
+        return ''.join(line + '\n' for line in lines)
+
+
+def test_sources(tree: Path) -> List[Path]:
+    """Return the C files that a tree's hmm-tests is made of.
+
+    Args:
+        tree: the kernel tree.
+
+    Raises:
+        ToolError: it has none.
+    """
+    main = tree / TESTS_SOURCE
+    folder = main.parent
+    if not main.is_file():
+        raise ToolError(f'the tree {tree} has no {TESTS_SOURCE}: use a '
+                        'complete kernel tree.')
+    try:
+        rule = _RULE.search((folder / 'Makefile').read_text())
+    except OSError:
+        rule = None
+    helpers = [n for n in rule.group(1).split() if n.endswith('.c')] \
+        if rule else [n for n in _HELPERS if (folder / n).is_file()]
+    return [main, *(folder / name for name in helpers)]
+
+
+def build_tests(tree: Path, folder: Path) -> Path:
+    """Compile a tree's hmm-tests.
+
+    Args:
+        tree: the kernel tree, which is not written to.
+        folder: where to put the program.
+
+    Returns:
+        The program.
+
+    Raises:
+        ToolError: it does not compile.
+    """
+    # The flags of the selftests' own lib.mk and mm/Makefile. Names are
+    # relative to the tree, because a failed check tells its file's.
+    flags = ['-D_GNU_SOURCE=', '-U_FORTIFY_SOURCE', '-I.',
+             f'-I{SELFTESTS}', '-isystem', 'tools/include/uapi']
+    sources = [str(p.relative_to(tree)) for p in test_sources(tree)]
+    return _compile(tree, [*flags, *sources, '-lrt', '-lpthread', '-lm'],
+                    folder / 'hmm-tests')
+
+
+def build_init(folder: Path, flags: Sequence[str] = ()) -> Path:
+    """Compile the guest's init.
+
+    Args:
+        folder: where to put the program.
+        flags: more flags for the compiler.
+
+    Returns:
+        The program.
+
+    Raises:
+        ToolError: it does not compile.
+    """
+    return _compile(folder, ['-Wextra', *flags, str(INIT_SOURCE)],
+                    folder / 'init')
+
+
+def _compile(where: Path, words: Sequence[str], program: Path) -> Path:
+    """Compile and link one program, its compiler started in `where`."""
+    argv = ['gcc', '-static', '-O2', '-Wall', '-o', str(program), *words]
+    done = proc.run_build(argv, where, timeout=_TIMEOUT)
+    if done.returncode:
+        lines = done.stderr.splitlines()
+        first = next((i for i, line in enumerate(lines) if 'error' in line
+                      or 'cannot find' in line), 0)
+        raise ToolError(f'{program.name} does not compile: all that is '
+                        'needed are gcc and a static C library (Debian: '
+                        'gcc, libc6-dev).', detail='\n'.join(
+                            lines[first:first + _ERROR_LINES]))
+    return program
+
+
+def initramfs(init: Path, tests: Path, plan: Plan) -> bytes:
+    """Return the initramfs of a guest.
+
+    Args:
+        init, tests: the programs.
+        plan: what to do there.
+    """
+    entries = [cpio.directory(name) for name in
+               ('dev', 'proc', 'sys', 'tmp')]
+    # The kernel opens the console before devtmpfs can be there.
+    entries += [cpio.char_device('dev/console', 5, 1),
+                cpio.char_device('dev/null', 1, 3, 0o666),
+                cpio.char_device('dev/kmsg', 1, 11, 0o644),
+                cpio.program('init', init), cpio.program('hmm-tests', tests),
+                cpio.file('plan', plan.text().encode())]
+    if plan.module:
+        entries.append(cpio.file(plan.module.name,
+                                 plan.module.read_bytes()))
+    return cpio.archive(entries)
