@@ -3,10 +3,10 @@
  * The memory map of User Mode Linux with SPARSEMEM_VMEMMAP: what core mm asks
  * an architecture for, done with memory of the host.
  */
+#include <linux/kasan.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
 #include <linux/sizes.h>
-#include <asm/kasan.h>
 #include <os.h>
 #include "memmap.h"
 
