@@ -173,6 +173,8 @@ int dmirror_fixture_init_mm(struct kunit *test)
 	fixture = dmirror_fixture(test);
 	fixture->mm = current->mm;
 	mmget(fixture->mm);
+	/* Or khugepaged invalidates what a case has just faulted in. */
+	mm_flags_set(MMF_DISABLE_THP_EXCEPT_ADVISED, fixture->mm);
 
 	return kunit_add_action_or_reset(test, last_mmput, test);
 }

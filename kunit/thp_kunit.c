@@ -61,6 +61,14 @@ static struct dmirror_bench bench_empty(struct kunit *test)
 	return bench;
 }
 
+/* What is there stays large, but khugepaged makes nothing large again. */
+static void settle(struct kunit *test, const struct dmirror_bench *bench)
+{
+	DMIRROR_ASSERT_OK(test, user_madvise(bench->addr,
+					     nr_of(bench) << PAGE_SHIFT,
+					     MADV_NOHUGEPAGE), "madvise");
+}
+
 static void expect_folio(struct kunit *test, const struct dmirror_bench *bench,
 			 unsigned int order, bool on_device, const char *step)
 {
@@ -111,6 +119,7 @@ static struct dmirror_bench bench_get(struct kunit *test)
 	struct dmirror_bench bench = bench_empty(test);
 
 	dmirror_user_fill(test, bench.addr, nr_of(&bench), 1);
+	settle(test, &bench);
 	expect_folio(test, &bench, bench.devmem->large_order, false,
 		     "before anything was done");
 
@@ -269,6 +278,7 @@ static void huge_zero_folio_becomes_one_of_the_device(struct kunit *test)
 	unsigned long nr = nr_of(&bench);
 
 	read_one_byte(test, bench.addr);
+	settle(test, &bench);
 	bench_to_device(test, &bench, bench.addr, nr);
 	expect_folio(test, &bench, bench.devmem->large_order, true,
 		     "was the zero page");
@@ -330,6 +340,7 @@ static void hole_goes_in_pages_without_a_large_one(struct kunit *test)
 	struct dmirror_bench bench = bench_empty(test);
 	unsigned long nr = nr_of(&bench);
 
+	settle(test, &bench);
 	arm(test, &bench);
 	bench_to_device(test, &bench, bench.addr, nr);
 	bench_expect_all(test, &bench, bench.addr, nr, DEV_W, "in pages");
