@@ -204,6 +204,8 @@ static void um_refused_memory_map_is_told(struct kunit *test)
 
 static void um_adds_only_what_memmap_left(struct kunit *test)
 {
+	/* Where the fixture is, is memory in use. */
+	unsigned long used = ALIGN_DOWN(__pa(dmirror_fixture(test)), SZ_2M);
 	struct dmirror_resv resv = { };
 	struct dmirror_devmem devmem;
 
@@ -211,8 +213,7 @@ static void um_adds_only_what_memmap_left(struct kunit *test)
 			  dmirror_devmem_init(&devmem,
 					      &dmirror_pagemap_coherent_ops, 0,
 					      PRIVATE_CHUNK, 1), "init");
-	/* Physical memory, but in use; and then nothing at all. */
-	devmem.region = (struct range){ SZ_128M, SZ_128M + SZ_2M - 1 };
+	devmem.region = (struct range){ used, used + SZ_2M - 1 };
 	DMIRROR_EXPECT_ERRNO(test, dmirror_devmem_reserve(&devmem, 1, 0, &resv),
 			     -EINVAL, "coherent memory that is RAM");
 	devmem.region = (struct range){ SZ_1T / 2, SZ_1T / 2 + SZ_2M - 1 };

@@ -18,6 +18,7 @@
 #include "../drivers/dmirror/migrate.h"
 #include "../drivers/dmirror/uapi.h"
 #include "private_devmem.h"
+#include "race.h"
 #include "user.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -766,6 +767,38 @@ static void kernel_without_device_memory(struct kunit *test)
 			      "the refusal left slots");
 }
 
+/* For disturb_make(), which gets an address only. */
+static struct dmirror_mirror *claimant;
+
+static int disturb_make(unsigned long addr)
+{
+	unsigned long done;
+
+	return dmirror_exclusive_make(claimant, addr, 1, &done);
+}
+
+/* Another thread's fault has seen the page, and enters it too late. */
+static void fault_under_way_keeps_the_claim(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = filled(test);
+	struct dmirror_race race = {
+		.disturb = disturb_make, .addr = addr + PAGE_SIZE, .times = 1,
+	};
+
+	claimant = mirror;
+	dmirror_race_with(test, &race);
+	DMIRROR_EXPECT_ERRNO(test,
+			     dmirror_mirror_fault(mirror, addr,
+						  addr + 3 * PAGE_SIZE,
+						  DMIRROR_PERM_READ, 0),
+			     0, "fault with a claim in the middle");
+	dmirror_race_done(test, &race, 1);
+	dmirror_expect_pt(test, mirror, addr, "wxw",
+			  "after a fault with a claim to page 1 in the middle");
+	expect_held(test, mirror, addr + PAGE_SIZE, 1, 1, "after the fault");
+}
+
 static struct kunit_case exclusive_cases[] = {
 	KUNIT_CASE(device_works_on_its_exclusive_pages),
 	KUNIT_CASE(cpu_read_takes_one_page_back),
@@ -791,6 +824,7 @@ static struct kunit_case exclusive_cases[] = {
 	KUNIT_CASE(making_it_can_be_killed),
 	KUNIT_CASE(reclaim_keeps_what_the_device_wrote),
 	KUNIT_CASE(page_dropped_before_the_device_has_it),
+	KUNIT_CASE(fault_under_way_keeps_the_claim),
 	KUNIT_CASE(kernel_without_device_memory),
 	{}
 };

@@ -362,8 +362,8 @@ static void eviction_serves_both(struct kunit *test)
 			     "after the child exited");
 }
 
-/* A mirror is of one mm: the child's faults are not told to it. */
-static void child_exits_with_its_own_pages_on_the_device(struct kunit *test)
+/* The device goes on after the child, and the last exit frees its pages. */
+static void device_reads_on_after_the_child_exited(struct kunit *test)
 {
 	struct dmirror_bench bench = bench_get(test);
 
@@ -387,7 +387,7 @@ static struct kunit_case fork_cases[] = {
 	KUNIT_CASE(write_request_finds_a_writable_page),
 	KUNIT_CASE(shared_pages_migrate_for_both),
 	KUNIT_CASE(eviction_serves_both),
-	KUNIT_CASE(child_exits_with_its_own_pages_on_the_device),
+	KUNIT_CASE(device_reads_on_after_the_child_exited),
 	{}
 };
 

@@ -144,6 +144,9 @@ void dmirror_expect_pagemap_gone(struct kunit *test, unsigned long first_pfn,
 			      first_pfn);
 	KUNIT_EXPECT_FALSE_MSG(test, pfn_valid(first_pfn),
 			       "pfn 0x%lx still has a struct page", first_pfn);
+	KUNIT_EXPECT_FALSE_MSG(test, pfn_valid(first_pfn + nr_pages - 1),
+			       "pfn 0x%lx still has a struct page",
+			       first_pfn + nr_pages - 1);
 	KUNIT_EXPECT_EQ_MSG(test,
 			    region_intersects(PFN_PHYS(first_pfn),
 					      nr_pages << PAGE_SHIFT, 0,

@@ -75,7 +75,8 @@ void dmirror_cpu_pages(struct kunit *test, struct dmirror_mirror *mirror,
  * @first_pfn: its first page
  * @nr_pages: its length
  *
- * Expects that there is no pagemap, no struct page and no resource.
+ * Expects that there is no pagemap, no struct page and, of private memory, no
+ * resource.
  */
 void dmirror_expect_pagemap_gone(struct kunit *test, unsigned long first_pfn,
 				 unsigned long nr_pages);

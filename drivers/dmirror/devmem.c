@@ -493,8 +493,10 @@ struct page *dmirror_devmem_alloc(struct dmirror_resv *resv, unsigned int order)
 
 	block->chunk = span->chunk;
 	block->first_pfn = page_to_pfn(page);
-	devmem->ops->folio_prep(span->chunk, page, order);
+	/* First: an eviction may look at it as soon as it has a reference. */
 	page->zone_device_data = block;
+	smp_wmb();
+	devmem->ops->folio_prep(span->chunk, page, order);
 
 	return page;
 }

@@ -48,7 +48,8 @@ struct resource;
  *	may sleep, called under chunk_lock. Returns 0 or an errno.
  * @chunk_del: undo @chunk_add; every page is free. May sleep.
  * @folio_prep: hand out a free run of 1 << order pages: on return the folio is
- *	locked and has one reference. Does not wait, does not fail.
+ *	locked and has one reference, and its zone_device_data is as it was.
+ *	Does not fail.
  * @backed: true if the CPU cannot address the memory, so that system memory
  *	has to stand for it
  * @select: the MIGRATE_VMA_SELECT_* flag that finds its pages
@@ -116,7 +117,7 @@ struct dmirror_block {
 /**
  * struct dmirror_devmem_stats - a device memory's books, in pages
  * @total: in all chunks
- * @free: neither allocated nor, if small ones are counted, lost
+ * @free: not allocated; those promised to reservations are among them
  * @reserved: set aside by reservations and not yet allocated
  * @chunks: number of chunks
  * @blocks: number of live backing blocks

@@ -93,6 +93,8 @@ static int __init dmirror_init(void)
 
 	if (spm_addr_dev0 && spm_addr_dev1)
 		nr = NR_DEVICES;
+	else if (spm_addr_dev0 || spm_addr_dev1)
+		pr_warn("dmirror: set spm_addr_dev0 and spm_addr_dev1, or neither: no coherent devices are made\n");
 
 	/* The name in /proc/devices is known to the scripts of test_hmm. */
 	ret = alloc_chrdev_region(&first_devt, 0, NR_DEVICES, "HMM_DMIRROR");

@@ -270,6 +270,7 @@ static vm_fault_t fault_part(struct vm_fault *vmf, unsigned long *src,
 	const struct dmirror_plan plan = {
 		.devmem = devmem,
 		.can_split = true,
+		.fault = true,
 	};
 	struct migrate_vma args = {
 		.vma = vmf->vma,

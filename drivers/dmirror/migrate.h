@@ -32,11 +32,13 @@ struct vm_fault;
  * @moved: number of pages that moved, also on error
  *
  * Pages that core mm cannot move now stay where they are, which is no error.
- * A device without room takes what it has room for.
+ * A device without room takes what it has room for; of a hole of the size of a
+ * large folio all or nothing.
  *
  * Context: process context, may sleep; takes mmap_lock for reading.
  * Return: 0; -EINVAL for a bad range, an address without a VMA, or a VMA that
- * cannot be read or cannot migrate; -ENODEV without device memory; -EFAULT when the mm is gone;
+ * cannot be read or cannot migrate; -ENODEV without device memory; -EFAULT when
+ * the mm is gone;
  * -EINTR when killed; -ENOMEM when device memory cannot be had; -ENOSPC when
  * pages stay behind because the device is full;
  * -EOPNOTSUPP where the kernel has no device memory.
@@ -64,7 +66,7 @@ int dmirror_migrate_to_ram(struct dmirror_mirror *mirror, unsigned long addr,
  * @vmf: the fault, vmf->page is the locked device page
  *
  * What the CPU maps as one large folio comes home as one, if there is such a
- * folio to be had, or else in single pages.
+ * folio to be had, or else page by page, each by a fault of its own.
  *
  * Context: mmap_lock held for reading: do_swap_page() does not come here with
  * the VMA lock alone. Contract: dev_pagemap_ops in include/linux/memremap.h.

@@ -140,6 +140,10 @@ static int fault_commit(struct dmirror_mirror *mirror,
 					      (vpn + i) << PAGE_SHIFT);
 		enum dmirror_perm perm = DMIRROR_PERM_READ;
 
+		/* Made so since: our own event left the sequence alone. */
+		if (dmirror_pt_lookup(&mirror->pt, vpn + i,
+				      DMIRROR_PERM_EXCLUSIVE))
+			continue;
 		if (range->hmm_pfns[i] & HMM_PFN_WRITE)
 			perm = DMIRROR_PERM_WRITE;
 		else

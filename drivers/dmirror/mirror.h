@@ -188,7 +188,8 @@ int dmirror_mirror_fault(struct dmirror_mirror *mirror, unsigned long start,
  * @start: first address, page aligned
  * @end: one past the last, page aligned
  * @perm: what the device wants to do
- * @timeout_ms: as for dmirror_mirror_fault()
+ * @timeout_ms: how long core mm tries again, for each 64 pages; begins anew
+ *	when a fault handler has dropped mmap_lock, and 0 is for ever
  *
  * Works on VMAs whose fault handler drops mmap_lock, as userfaultfd's does.
  *

@@ -136,8 +136,8 @@ void dmirror_mm_pagemap_del(struct dev_pagemap *pagemap);
  * @pagemap: where it is
  * @order: of the folio
  *
- * Context: process context: it locks a folio that nobody else knows, which
- * never waits but might_sleep(). On return the folio has one reference.
+ * Context: process context: it locks the folio, for which it may wait when an
+ * eviction has found it at this moment. On return the folio has one reference.
  */
 void dmirror_mm_folio_init(struct page *page, struct dev_pagemap *pagemap,
 			   unsigned int order);

@@ -193,7 +193,8 @@ static unsigned long to_ram_folio(struct page *from, unsigned long *dst,
 	return nr;
 }
 
-static unsigned long to_ram_pieces(struct page *from, unsigned long *dst,
+static unsigned long to_ram_pieces(const struct dmirror_plan *plan,
+				   struct page *from, unsigned long *dst,
 				   unsigned long nr, unsigned long write)
 {
 	unsigned long i, planned = 0;
@@ -201,7 +202,7 @@ static unsigned long to_ram_pieces(struct page *from, unsigned long *dst,
 	for (i = 0; i < nr; i++) {
 		planned += to_ram_folio(from + i, dst + i, 0, write);
 		/* Without the first one core mm will not split. */
-		if (!planned)
+		if (!planned || plan->fault)
 			break;
 	}
 
@@ -239,7 +240,7 @@ unsigned long dmirror_plan_to_ram(const struct dmirror_plan *plan,
 					   folio_order(page_folio(from)),
 					   MIGRATE_PFN_COMPOUND | write);
 		if (!got && plan->can_split)
-			got = to_ram_pieces(from, dst + i, n, write);
+			got = to_ram_pieces(plan, from, dst + i, n, write);
 		planned += got;
 	}
 

@@ -33,6 +33,8 @@ struct dmirror_resv;
  * @flags: DMIRROR_MIRROR_* bits of the mirror that asked, or NULL
  * @holes_writable: whether a page that did not exist may be written to
  * @can_split: core mm can split a large folio on its way: it has a VMA
+ * @fault: for a CPU fault, which holds a reference of its own: core mm then
+ *	only maps the folio by pages, for which one destination is enough
  */
 struct dmirror_plan {
 	const struct dmirror_devmem *devmem;
@@ -40,6 +42,7 @@ struct dmirror_plan {
 	unsigned long *flags;
 	bool holes_writable;
 	bool can_split;
+	bool fault;
 };
 
 /**

@@ -37,7 +37,7 @@ static int __init memmap_setup(char *line, int *add)
 	*add = 0;
 	size = memparse(line, &end);
 	start = *end == '$' ? memparse(end + 1, &end) : 0;
-	if (*end || !size || !start) {
+	if (*end || !size || !start || start + size - 1 < start) {
 		os_warn("memmap=%s is ignored: write memmap=SIZE$ADDRESS, as in memmap=64M$512M.\n",
 			line);
 		return 0;
@@ -66,6 +66,7 @@ __uml_setup("memmap=", memmap_setup,
 
 static bool __init range_fits(const struct range *range, unsigned int index)
 {
+	unsigned long pfn;
 	unsigned int i;
 
 	/* Below is the kernel's image, which was reserved in the same way. */
@@ -74,6 +75,10 @@ static bool __init range_fits(const struct range *range, unsigned int index)
 		return false;
 	for (i = 0; i < index; i++)
 		if (range_overlaps(&ranges[i], range))
+			return false;
+	/* UML frees what it had reserved behind its brk: perhaps ours, too. */
+	for (pfn = PHYS_PFN(range->start); pfn <= PHYS_PFN(range->end); pfn++)
+		if (!PageReserved(pfn_to_page(pfn)))
 			return false;
 	return true;
 }
@@ -110,7 +115,7 @@ static int __init unplug_ranges(void)
 		struct range range = ranges[i];
 
 		if (!range_fits(&range, kept)) {
-			pr_err("um_zone_device: memmap=%lluM$%lluM is not free RAM above %lluM and below %lluM: it stays reserved and cannot be used\n",
+			pr_err("um_zone_device: memmap=%lluM$%lluM cannot be left to drivers: choose an address well above %lluM, and stay below %lluM\n",
 			       range_len(&range) >> 20, range.start >> 20,
 			       (u64)__pa(uml_reserved) >> 20,
 			       (u64)physmem_size >> 20);

@@ -166,12 +166,16 @@ def _in_child(probe: Callable[[], object]) -> str:
     pid = os.fork()
     if pid == 0:
         signal.alarm(5)
+        code = 1
         try:
             probe()
+            code = 0
         except OSError as err:
             os.write(write_end, (err.strerror or str(err)).encode())
+        except BaseException as err:    # the probe itself is broken: not ok
+            os.write(write_end, repr(err).encode())
         finally:
-            os._exit(0)
+            os._exit(code)
     os.close(write_end)
     with os.fdopen(read_end, 'rb') as file:
         reason = file.read().decode()

@@ -101,6 +101,7 @@ class Setup:
         args: List[str] = ['printk.devkmsg=on']
         if self.base.name == 'debug':
             configs.append(_DEBUG)
+            args += tiers.WATCH
         if self.coherent:
             args.append(f'memmap={2 * _CHUNK >> 20}M${self.spm()[0]:#x}')
         if self.on_uml:
@@ -236,6 +237,12 @@ class Session(run.Session):
         """Return all cases, as (variant, case)."""
         return [test.pair for test in cases(self.tree)]
 
+    def barred(self) -> Dict[Tuple[str, str], str]:
+        """Return the cases that are not run at all, with the reasons."""
+        if self.setup.on_uml and self.setup.coherent:
+            return NOT_ON_UML
+        return {}
+
     def expected_skips(self) -> Dict[str, str]:
         """Return the recorded skips of the cases that this tree has."""
         have = {'.'.join(pair) for pair in self.plan()}
@@ -252,6 +259,10 @@ class Session(run.Session):
 
     def _boots(self, plan: PlanList, folder: RunDir) -> List[Boot]:
         """Boot for a plan; where a guest dies, again for all the rest."""
+        barred = self.barred()
+        if set(plan) <= set(barred):
+            raise UsageError('there is nothing to run: ' + '; '.join(
+                f'{".".join(pair)} {barred[pair]}' for pair in plan) + '.')
         boots: List[Boot] = []
         end_at = time.monotonic() + self._limit()
         rest = plan
@@ -276,8 +287,7 @@ class Session(run.Session):
         assert self._parser is not None, 'build() comes first'
         del glob    # the cases are named one by one
         tests = cases(self.tree)
-        barred = {pair: why for pair, why in NOT_ON_UML.items()
-                  if self.setup.on_uml and self.setup.coherent}
+        barred = self.barred()
         wanted = set(plan) - set(barred)
         chosen = [test for test in tests if test.pair in wanted]
         args: List[str] = []

@@ -164,7 +164,8 @@ def cached_trees() -> List[Tree]:
 def tree_lock(tree: Tree) -> ContextManager[None]:
     """Return the lock of a tree: while it is held, graft and patches stay as
     they are."""
-    digest = hashlib.sha256(str(tree.path).encode()).hexdigest()
+    name = os.path.realpath(tree.path)     # one lock, however it is called
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()
     return cache.lock(f'tree-{digest[:10]}', f'building in {tree.path}')
 
 

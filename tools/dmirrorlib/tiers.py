@@ -86,6 +86,9 @@ _X86_64 = f'{GRAFT}/kunit/x86_64.kunitconfig'
 _COHERENT = ('memmap=128M$0x20000000',
              'dmirror_kunit.coherent=0x20000000,0x8000000')
 
+# What the kernels that watch pages do nothing without.
+WATCH = ('page_owner=on', 'page_poison=1')
+
 TIERS: Dict[str, Tier] = {t.name: t for t in (
     Tier('um', 'User Mode Linux with device memory, seconds',
          (_UM,), kernel_args=_COHERENT, needs=('um',)),
@@ -96,7 +99,7 @@ TIERS: Dict[str, Tier] = {t.name: t for t in (
          (f'{GRAFT}/kunit/um-stock.kunitconfig',), needs=('um',)),
     Tier('um-kasan', 'um under KASAN and with poisoned pages',
          (_UM, f'{GRAFT}/kunit/um-kasan.kunitconfig'),
-         kernel_args=(*_COHERENT, 'page_owner=on', 'page_poison=1'),
+         kernel_args=(*_COHERENT, *WATCH),
          needs=('um',), skips_of='um'),
     Tier('um-smp', 'um with 4 CPUs',
          (_UM, f'{GRAFT}/kunit/um-smp.kunitconfig'),
@@ -107,8 +110,8 @@ TIERS: Dict[str, Tier] = {t.name: t for t in (
          kernel_args=_COHERENT, limit=1200.0, needs=('x86_64',)),
     Tier('debug', 'x86_64 under KASAN, lockdep and the mm checkers',
          (_X86_64, f'{GRAFT}/kunit/debug.kunitconfig'), X86_64,
-         memory='2048M', cpus=2, kernel_args=_COHERENT, silence=180.0,
-         limit=2400.0, needs=('x86_64',)),
+         memory='2048M', cpus=2, kernel_args=(*_COHERENT, *WATCH),
+         silence=180.0, limit=2400.0, needs=('x86_64',)),
     Tier('um-broken', 'um plus cases that are broken on purpose',
          (_UM, f'{GRAFT}/kunit/broken.kunitconfig'), kernel_args=_COHERENT,
          needs=('um',), hidden=True, skips_of='um'),

@@ -38,14 +38,20 @@ def main(args: argparse.Namespace) -> int:
     if not kdir:
         raise UsageError('which kernel tree? Say: dmirror graft KDIR')
     tree = source.open_tree(Path(kdir))
-    changed = graft.graft(tree.path, PROJECT, args.repoint or tree.owned)
-    say.say(f'{tree.path} (Linux {tree.version}) '
-            f'{"is" if changed else "was already"} grafted to {PROJECT}')
-    if args.patches:
-        series = patches.read_series(variants.folder_of(PROJECT, PATCHES))
-        changed = patches.apply(tree.path, series)
-        say.say(f'{len(series.patches)} patches '
-                f'{"are" if changed else "were already"} applied')
+    if args.patches and tree.owned:
+        raise UsageError(f'{tree.path} is the cache\'s, which stays as it is: '
+                         f'"--tier {PATCHES}" makes a patched copy by '
+                         'itself.')
+    with source.tree_lock(tree):
+        changed = graft.graft(tree.path, PROJECT, args.repoint or tree.owned)
+        say.say(f'{tree.path} (Linux {tree.version}) '
+                f'{"is" if changed else "was already"} grafted to {PROJECT}')
+        if args.patches:
+            series = patches.read_series(variants.folder_of(PROJECT,
+                                                            PATCHES))
+            changed = patches.apply(tree.path, series)
+            say.say(f'{len(series.patches)} patches '
+                    f'{"are" if changed else "were already"} applied')
     say.say('Next:')
     say.note(f'cd {shlex.quote(str(tree.path))}')
     say.note('./tools/testing/kunit/kunit.py run '

@@ -7,7 +7,7 @@ import argparse
 import os
 from pathlib import Path
 
-from . import graft, patches, say
+from . import graft, patches, say, source
 from .errors import UsageError
 
 HELP = ('Take this project out of a kernel tree: what "dmirror graft" put '
@@ -26,8 +26,9 @@ def main(args: argparse.Namespace) -> int:
     if not kdir:
         raise UsageError('which kernel tree? Say: dmirror ungraft KDIR')
     tree = Path(os.path.abspath(os.path.expanduser(kdir)))
-    changed = patches.take_back(tree)
-    changed |= graft.ungraft(tree)
+    with source.tree_lock(source.Tree(tree, '', False)):
+        changed = patches.take_back(tree)
+        changed |= graft.ungraft(tree)
     say.say(f'the graft is gone from {tree}; nothing else was touched'
             if changed else f'{tree} has no graft; nothing was changed')
     return 0
