@@ -10,6 +10,7 @@
  * this is all that can be added again.
  */
 #include <linux/init.h>
+#include <linux/kasan.h>
 #include <linux/kernel.h>
 #include <linux/memblock.h>
 #include <linux/memory_hotplug.h>
@@ -18,10 +19,12 @@
 #include <linux/printk.h>
 #include <linux/range.h>
 #include <linux/string.h>
+#include <asm/tlbflush.h>
 #include <as-layout.h>
 #include <init.h>
 #include <mem_user.h>
 #include <os.h>
+#include "memmap.h"
 
 #define SECTION_SIZE	BIT(SECTION_SIZE_BITS)
 
@@ -131,21 +134,63 @@ static int __init unplug_ranges(void)
 }
 early_initcall(unplug_ranges);
 
-/* Nothing beyond the physical memory's file can have an address. */
+/*
+ * From the first to the last of what was left to drivers. With KASAN the first
+ * alone: whatever lies in between is in use, and core mm asks this before, but
+ * arch_add_memory() only after it has done away with the shadow.
+ */
 struct range arch_get_mappable_range(void)
 {
-	return (struct range){ 0, physmem_size - 1 };
+	struct range all = { ULONG_MAX, 0 };
+	unsigned int i;
+
+	for (i = 0; i < nr_ranges; i++) {
+		all.start = min(all.start, ranges[i].start);
+		all.end = max(all.end, ranges[i].end);
+		if (IS_ENABLED(CONFIG_KASAN))
+			break;
+	}
+
+	return all;
 }
+
+#ifdef CONFIG_KASAN
+/*
+ * Core mm maps one page of zeroes as the shadow of memory that is added. Here
+ * the shadow is the host's memory and has been there since the boot: take that
+ * page away, and have new memory in its place.
+ */
+static int renew_shadow(u64 start, u64 size)
+{
+	void *shadow = kasan_mem_to_shadow(__va(start));
+	unsigned long len = size >> KASAN_SHADOW_SCALE_SHIFT;
+
+	kasan_remove_zero_shadow(__va(start), size);
+	um_tlb_sync(&init_mm);
+	um_memmap_host_unmap(shadow, len);
+
+	return um_memmap_host_map(shadow, len);
+}
+#else
+static int renew_shadow(u64 start, u64 size)
+{
+	return 0;
+}
+#endif
 
 int arch_add_memory(int nid, u64 start, u64 size, struct mhp_params *params)
 {
 	const struct range range = { start, start + size - 1 };
 	unsigned int i;
+	int err;
 
-	for (i = 0; i < nr_ranges; i++)
-		if (range_contains(&ranges[i], &range))
-			return __add_pages(nid, PHYS_PFN(start), PHYS_PFN(size),
-					   params);
+	for (i = 0; i < nr_ranges; i++) {
+		if (!range_contains(&ranges[i], &range))
+			continue;
+		err = renew_shadow(start, size);
+		return err ? err : __add_pages(nid, PHYS_PFN(start),
+					       PHYS_PFN(size), params);
+	}
 	pr_err("um_zone_device: %#llx-%#llx was not left to drivers by memmap=\n",
 	       range.start, range.end);
 	return -EINVAL;
