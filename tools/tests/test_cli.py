@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import os
 import signal
@@ -100,7 +101,10 @@ class Ends(support.TempCase):
             path = self.tmp / f'started-{number}'
             tool = subprocess.Popen(
                 [sys.executable, '-c', VERB, str(path)], text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                # nohup, under which the tests may run, has it ignored.
+                preexec_fn=functools.partial(signal.signal, number,
+                                             signal.SIG_DFL))
             self.addCleanup(self._end, tool)
             self.wait_for(path)
             tool.send_signal(number)
