@@ -495,6 +495,7 @@ struct page *dmirror_devmem_alloc(struct dmirror_resv *resv, unsigned int order)
 	block->first_pfn = page_to_pfn(page);
 	/* First: an eviction may look at it as soon as it has a reference. */
 	page->zone_device_data = block;
+	/* Pairs with the atomic operation by which that takes a reference. */
 	smp_wmb();
 	devmem->ops->folio_prep(span->chunk, page, order);
 
