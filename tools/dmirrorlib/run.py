@@ -247,8 +247,12 @@ class Session:
         return plan
 
     def expected_skips(self) -> Dict[str, str]:
-        """Return the recorded skips of the tier, with their reasons."""
+        """Return the recorded skips of the tier, and those of the kernel's
+        version, with their reasons."""
         skips = verdict.read_skips(PROJECT / self.tier.skips)
+        version = '.'.join(self.tree.version.split('.')[:2])
+        skips.update(verdict.read_skips(
+            PROJECT / f'kunit/skips/linux-{version}.txt'))
         if not self.tier.patches and patches.recorded(self.tree.path):
             # The user has patched his tree: this runs there.
             skips = {key: reason for key, reason in skips.items()

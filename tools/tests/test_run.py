@@ -121,6 +121,14 @@ class Engine(EngineCase):
                       'fake.c:2)', ' '.join(self.judged(
                           'dmirror_pt.walk=fail').reasons))
 
+    def test_expected_skips_of_a_kernel_version(self) -> None:
+        skips = run.PROJECT / 'kunit/skips'
+        self.assertTrue(self.judged('dmirror_pt.walk=pass').green)
+        (skips / 'linux-7.3.txt').write_text('dmirror_pt.walk  too old\n')
+        self.assertIn('dmirror_pt.walk runs now', self.judged().reasons[0])
+        (skips / 'linux-7.3.txt').rename(skips / 'linux-7.2.txt')
+        self.assertTrue(self.judged().green)
+
     def test_expected_skips(self) -> None:
         self.skips('dmirror_mirror.huge  fake reason\n')
         self.assertTrue(self.judged('dmirror_mirror.huge=skip').green)
