@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The device's loads and stores: what the CPU sees of them and the reverse. */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <linux/mman.h>
 #include <linux/sched/signal.h>

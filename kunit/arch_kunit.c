@@ -4,7 +4,7 @@
  * entries set in a row, the kernel's own access to a process's memory, and the
  * memory map of User Mode Linux.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/resource.h>
 #include <kunit/static_stub.h>

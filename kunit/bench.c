@@ -5,7 +5,7 @@
 #include <linux/mm.h>
 
 #include "../drivers/dmirror/migrate.h"
-#include "fixture.h"
+#include "mirror_fixture.h"
 #include "private_devmem.h"
 #include "user.h"
 

@@ -15,7 +15,7 @@
 #include <linux/reboot.h>
 #include <linux/spinlock.h>
 
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 static void passes(struct kunit *test)
 {

@@ -3,7 +3,7 @@
  * Device-coherent memory: the CPU maps it like its own, so that nothing faults
  * and only the device, or an eviction, moves a page.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <linux/memremap.h>
 #include <linux/mman.h>

@@ -3,7 +3,7 @@
  * What lib/test_hmm.c of Linux 7.3 does wrong and no other suite shows that
  * this driver does not. Documentation/differences.rst has the rows.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/static_stub.h>
 #include <linux/hmm.h>

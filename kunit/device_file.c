@@ -10,7 +10,7 @@
 #include <linux/mount.h>
 
 #include "../drivers/dmirror/device.h"
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 static void device_destroy_action(void *data)
 {

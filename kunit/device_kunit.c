@@ -3,7 +3,7 @@
  * Devices: what they are made of, and that nothing is left of them, least of
  * all a page of somebody's.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <linux/device.h>
 #include <linux/fs.h>

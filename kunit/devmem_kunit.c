@@ -3,7 +3,7 @@
  * Device memory on a fake kind: chunks of a few pages, so that growth,
  * exhaustion and every list of the allocator are a few calls away.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/resource.h>
 #include <linux/highmem.h>

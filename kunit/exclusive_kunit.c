@@ -3,7 +3,7 @@
  * Device-exclusive access: who gets it, what it is good for, and everything
  * that takes it away again.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/resource.h>
 #include <linux/kthread.h>

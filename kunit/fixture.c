@@ -2,11 +2,13 @@
 #include "fixture.h"
 
 #include <kunit/resource.h>
+#include <kunit/visibility.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/panic.h>
 #include <linux/random.h>
+#include <linux/range.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -14,13 +16,17 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-#include "../drivers/dmirror/inject.h"
-#include "../drivers/dmirror/snapshot.h"
 #include "user.h"
 
 static unsigned long seed;
 module_param(seed, ulong, 0644);
 MODULE_PARM_DESC(seed, "seed of the random cases, 0 (default) for a new one");
+
+static unsigned long coherent[2];
+static int nr_coherent;
+module_param_array(coherent, ulong, &nr_coherent, 0444);
+MODULE_PARM_DESC(coherent,
+		 "address and size of memory for coherent devices, set aside with memmap=");
 
 /* Bits of TAINT_*, from the one interface that modules have too. */
 static unsigned long taint_mask(void)
@@ -67,28 +73,32 @@ const char *dmirror_errno(int err)
 
 	return "?";
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_errno);
 
 int dmirror_suite_init(struct kunit_suite *suite)
 {
 	if (!seed)
 		seed = get_random_u32() | 1;
 	kunit_log(KERN_INFO, suite, KUNIT_SUBTEST_INDENT
-		  "# dmirror: seed %lu (dmirror_kunit.seed=%lu repeats it)",
+		  "# dmirror: seed %lu (dmirror_fixture.seed=%lu repeats it)",
 		  seed, seed);
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_suite_init);
 
 void dmirror_suite_exit(struct kunit_suite *suite)
 {
 	kunit_log(KERN_INFO, suite, KUNIT_SUBTEST_INDENT
 		  "# dmirror: taint 0x%lx", taint_mask());
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_suite_exit);
 
 struct dmirror_fixture *dmirror_fixture(struct kunit *test)
 {
 	return test->priv;
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_fixture);
 
 static void expect_no_new_taint(void *data)
 {
@@ -100,22 +110,9 @@ static void expect_no_new_taint(void *data)
 			    new);
 }
 
-static void expect_no_armed_failure(void *data)
-{
-	struct kunit *test = data;
-	unsigned int point;
-
-	for (point = 0; point < DMIRROR_INJECT_NR; point++)
-		if (dmirror_inject_disarm(point))
-			KUNIT_FAIL(test,
-				   "the case armed %s, which was never reached",
-				   dmirror_inject_name(point));
-}
-
-int dmirror_fixture_init(struct kunit *test)
+int dmirror_case_init(struct kunit *test)
 {
 	struct dmirror_fixture *fixture;
-	int ret;
 
 	fixture = kunit_kzalloc(test, sizeof(*fixture), GFP_KERNEL);
 	if (!fixture)
@@ -126,12 +123,9 @@ int dmirror_fixture_init(struct kunit *test)
 			   seed ^ hashlen_string(NULL, test->name));
 	test->priv = fixture;
 
-	ret = kunit_add_action_or_reset(test, expect_no_new_taint, test);
-	if (ret)
-		return ret;
-
-	return kunit_add_action_or_reset(test, expect_no_armed_failure, test);
+	return kunit_add_action_or_reset(test, expect_no_new_taint, test);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_case_init);
 
 /* Ticks to wait for a dying thread's mmput(). */
 #define MMPUT_TICKS (10 * HZ)
@@ -158,12 +152,12 @@ static void last_mmput(void *data)
 	mmput(mm);
 }
 
-int dmirror_fixture_init_mm(struct kunit *test)
+int dmirror_case_init_mm(struct kunit *test)
 {
 	struct dmirror_fixture *fixture;
 	int ret;
 
-	ret = dmirror_fixture_init(test);
+	ret = dmirror_case_init(test);
 	if (ret)
 		return ret;
 	ret = kunit_attach_mm();
@@ -178,17 +172,20 @@ int dmirror_fixture_init_mm(struct kunit *test)
 
 	return kunit_add_action_or_reset(test, last_mmput, test);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_case_init_mm);
 
 void dmirror_killable(struct kunit *test)
 {
 	allow_kernel_signal(SIGKILL);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_killable);
 
 void dmirror_unkill(struct kunit *test)
 {
 	flush_signals(current);
 	disallow_signal(SIGKILL);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_unkill);
 
 void dmirror_user_exit(struct kunit *test)
 {
@@ -201,6 +198,7 @@ void dmirror_user_exit(struct kunit *test)
 	mmput(mm);
 	mmput(mm);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_exit);
 
 unsigned long dmirror_user_map(struct kunit *test, unsigned long npages,
 			       unsigned long prot)
@@ -215,6 +213,7 @@ unsigned long dmirror_user_map(struct kunit *test, unsigned long npages,
 
 	return addr;
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_map);
 
 unsigned long dmirror_user_map_shared(struct kunit *test, unsigned long npages)
 {
@@ -228,6 +227,7 @@ unsigned long dmirror_user_map_shared(struct kunit *test, unsigned long npages)
 
 	return addr;
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_map_shared);
 
 void dmirror_user_map_over(struct kunit *test, unsigned long addr,
 			   unsigned long npages, unsigned long prot)
@@ -239,6 +239,7 @@ void dmirror_user_map_over(struct kunit *test, unsigned long addr,
 			    "mmap of %lu pages at 0x%lx: got %pe", npages, addr,
 			    (void *)got);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_map_over);
 
 void dmirror_user_unmap(struct kunit *test, unsigned long addr,
 			unsigned long npages)
@@ -246,6 +247,7 @@ void dmirror_user_unmap(struct kunit *test, unsigned long addr,
 	DMIRROR_ASSERT_OK(test, vm_munmap(addr, npages << PAGE_SHIFT),
 			  "munmap");
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_unmap);
 
 void dmirror_user_protect(struct kunit *test, unsigned long addr,
 			  unsigned long npages, unsigned long prot)
@@ -253,6 +255,7 @@ void dmirror_user_protect(struct kunit *test, unsigned long addr,
 	DMIRROR_ASSERT_OK(test, user_mprotect(addr, npages << PAGE_SHIFT, prot),
 			  "mprotect");
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_protect);
 
 void dmirror_user_dontneed(struct kunit *test, unsigned long addr,
 			   unsigned long npages)
@@ -261,6 +264,7 @@ void dmirror_user_dontneed(struct kunit *test, unsigned long addr,
 					     MADV_DONTNEED),
 			  "madvise(MADV_DONTNEED)");
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_dontneed);
 
 void dmirror_user_touch(struct kunit *test, unsigned long addr,
 			unsigned long npages)
@@ -276,6 +280,7 @@ void dmirror_user_touch(struct kunit *test, unsigned long addr,
 				    i, addr, addr + (npages << PAGE_SHIFT));
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_touch);
 
 static u64 pattern_word(u64 salt, unsigned long page, unsigned int word)
 {
@@ -336,6 +341,7 @@ void dmirror_user_fill(struct kunit *test, unsigned long addr,
 	}
 	kunit_kfree(test, words);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_fill);
 
 void dmirror_user_check(struct kunit *test, unsigned long addr,
 			unsigned long npages, u64 salt, const char *step)
@@ -357,6 +363,7 @@ void dmirror_user_check(struct kunit *test, unsigned long addr,
 	}
 	kunit_kfree(test, words);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_user_check);
 
 static void vfree_action(void *data)
 {
@@ -374,6 +381,7 @@ void *dmirror_buf(struct kunit *test, unsigned long npages)
 
 	return buf;
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_buf);
 
 void dmirror_buf_fill(void *buf, unsigned long npages, u64 salt)
 {
@@ -382,6 +390,7 @@ void dmirror_buf_fill(void *buf, unsigned long npages, u64 salt)
 	for (i = 0; i < npages; i++)
 		page_fill(buf + (i << PAGE_SHIFT), i, salt);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_buf_fill);
 
 void dmirror_buf_check(struct kunit *test, const void *buf, unsigned long addr,
 		       unsigned long npages, u64 salt, const char *step)
@@ -393,6 +402,19 @@ void dmirror_buf_check(struct kunit *test, const void *buf, unsigned long addr,
 				salt, step))
 			return;
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_buf_check);
+
+struct range dmirror_coherent_region(struct kunit *test, unsigned int part)
+{
+	unsigned long half = coherent[1] / 2;
+	unsigned long start = coherent[0] + part * half;
+
+	if (nr_coherent != ARRAY_SIZE(coherent))
+		kunit_skip(test, "needs memmap= and dmirror_fixture.coherent=");
+
+	return (struct range){ start, start + half - 1 };
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_coherent_region);
 
 static int holder_thread(void *data)
 {
@@ -416,137 +438,15 @@ void dmirror_hold(struct kunit *test, struct dmirror_holder *holder)
 	wake_up_process(holder->task);
 	wait_for_completion(&holder->held);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_hold);
 
 void dmirror_unhold(struct dmirror_holder *holder)
 {
 	complete(&holder->release);
 	kthread_stop_put(holder->task);
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_unhold);
 
-static void mirror_destroy_action(void *data)
-{
-	dmirror_mirror_destroy(data);
-}
-
-struct dmirror_mirror *dmirror_mirror_of(struct kunit *test,
-					 struct mm_struct *mm,
-					 struct dmirror_devmem *devmem)
-{
-	struct dmirror_mirror *mirror = dmirror_mirror_create(mm, devmem);
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mirror);
-	KUNIT_ASSERT_EQ(test,
-			kunit_add_action_or_reset(test, mirror_destroy_action,
-						  mirror), 0);
-
-	return mirror;
-}
-
-struct dmirror_mirror *dmirror_mirror_get(struct kunit *test,
-					  struct dmirror_devmem *devmem)
-{
-	return dmirror_mirror_of(test, dmirror_fixture(test)->mm, devmem);
-}
-
-void dmirror_mirror_put(struct kunit *test, struct dmirror_mirror *mirror)
-{
-	kunit_release_action(test, mirror_destroy_action, mirror);
-}
-
-static char pt_letter(struct dmirror_mirror *mirror, unsigned long vpn)
-{
-	if (dmirror_pt_lookup(&mirror->pt, vpn, DMIRROR_PERM_EXCLUSIVE))
-		return 'x';
-	if (dmirror_pt_lookup(&mirror->pt, vpn, DMIRROR_PERM_WRITE))
-		return 'w';
-	if (dmirror_pt_lookup(&mirror->pt, vpn, DMIRROR_PERM_READ))
-		return 'r';
-	return '-';
-}
-
-void dmirror_expect_pt(struct kunit *test, struct dmirror_mirror *mirror,
-		       unsigned long addr, const char *want, const char *step)
-{
-	unsigned long i, npages = strlen(want);
-	char *got = kunit_kzalloc(test, npages + 1, GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, got);
-
-	/* A check must not run under the lock: copy the facts out first. */
-	mutex_lock(&mirror->pt.lock);
-	for (i = 0; i < npages; i++)
-		got[i] = pt_letter(mirror, (addr >> PAGE_SHIFT) + i);
-	mutex_unlock(&mirror->pt.lock);
-
-	for (i = 0; i < npages; i++) {
-		if (got[i] == want[i])
-			continue;
-		KUNIT_FAIL(test,
-			   "page %lu of [0x%lx,0x%lx) at 0x%lx %s: mirror has '%c' wanted '%c' | got %s | wanted %s",
-			   i, addr, addr + (npages << PAGE_SHIFT),
-			   addr + (i << PAGE_SHIFT), step, got[i], want[i],
-			   got, want);
-		break;
-	}
-	kunit_kfree(test, got);
-}
-
-void dmirror_expect_snapshot(struct kunit *test, struct dmirror_mirror *mirror,
-			     unsigned long addr, const u8 *want,
-			     unsigned long npages, const char *step)
-{
-	u8 *got = kunit_kzalloc(test, npages, GFP_KERNEL);
-	unsigned long i, done;
-
-	KUNIT_ASSERT_NOT_NULL(test, got);
-	DMIRROR_ASSERT_OK(test,
-			  dmirror_snapshot(mirror, addr, npages, got, &done,
-					   DMIRROR_FAULT_TIMEOUT_MS),
-			  "snapshot");
-	KUNIT_EXPECT_EQ_MSG(test, done, npages, "snapshot of [0x%lx,0x%lx) %s",
-			    addr, addr + (npages << PAGE_SHIFT), step);
-	for (i = 0; i < npages; i++) {
-		if (got[i] == want[i])
-			continue;
-		KUNIT_FAIL(test,
-			   "page %lu of [0x%lx,0x%lx) at 0x%lx %s: snapshot got 0x%02x wanted 0x%02x",
-			   i, addr, addr + (npages << PAGE_SHIFT),
-			   addr + (i << PAGE_SHIFT), step, got[i], want[i]);
-		break;
-	}
-	kunit_kfree(test, got);
-}
-
-void dmirror_device_read(struct kunit *test, struct dmirror_mirror *mirror,
-			 unsigned long addr, unsigned long npages, u64 salt,
-			 const char *step)
-{
-	struct dmirror_access_result result;
-	void *buf = dmirror_buf(test, npages);
-
-	DMIRROR_ASSERT_OK(test, dmirror_access_read(mirror, addr, npages, buf,
-						    NULL, &result), step);
-	KUNIT_EXPECT_EQ_MSG(test, result.cpages, npages,
-			    "device read of [0x%lx,0x%lx) %s", addr,
-			    addr + (npages << PAGE_SHIFT), step);
-	dmirror_buf_check(test, buf, addr, npages, salt, step);
-}
-
-void dmirror_device_write(struct kunit *test, struct dmirror_mirror *mirror,
-			  unsigned long addr, unsigned long npages, u64 salt,
-			  const char *step)
-{
-	struct dmirror_access_result result;
-	void *buf = dmirror_buf(test, npages);
-
-	dmirror_buf_fill(buf, npages, salt);
-	DMIRROR_ASSERT_OK(test, dmirror_access_write(mirror, addr, npages, buf,
-						     NULL, &result), step);
-	KUNIT_EXPECT_EQ_MSG(test, result.cpages, npages,
-			    "device write of [0x%lx,0x%lx) %s", addr,
-			    addr + (npages << PAGE_SHIFT), step);
-}
-
-MODULE_DESCRIPTION("KUnit suites for dmirror and heterogeneous memory");
+MODULE_DESCRIPTION("What KUnit suites for heterogeneous memory stand on");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");

@@ -2,7 +2,7 @@
 /*
  * What every suite stands on: a user mm attached to the case, patterns,
  * checks that say page, address, step, got and wanted, and the books of each
- * case.
+ * case. Knows nothing of the driver: mirror_fixture.h adds that.
  *
  * KUnit facts that shaped it (each was tried on a 7.3 kernel):
  * - .init and the case run in one kthread; actions run in a second one after
@@ -22,11 +22,7 @@
 #include <linux/completion.h>
 #include <linux/mm_types.h>
 #include <linux/prandom.h>
-
-#include "../drivers/dmirror/access.h"
-#include "../drivers/dmirror/mirror.h"
-
-struct dmirror_devmem;
+#include <linux/range.h>
 
 /**
  * struct dmirror_fixture - test->priv of every case
@@ -34,29 +30,31 @@ struct dmirror_devmem;
  * @taint: the kernel's taint when the case began
  * @rnd: random numbers of this case, made from the seed and the case's name
  * @stub: for the replacements of static stubs of the case's suite
+ * @coherent_parts: parts of the coherent memory that toy devices of the case have
  */
 struct dmirror_fixture {
 	struct mm_struct *mm;
 	unsigned long taint;
 	struct rnd_state rnd;
 	void *stub;
+	unsigned int coherent_parts;
 };
 
 /**
- * dmirror_fixture_init - .init of a suite that needs no mm
+ * dmirror_case_init - .init of a suite that needs no mm
  * @test: the case
  *
  * Return: 0 or an errno, as KUnit wants it.
  */
-int dmirror_fixture_init(struct kunit *test);
+int dmirror_case_init(struct kunit *test);
 
 /**
- * dmirror_fixture_init_mm - .init of a suite whose cases have a user mm
+ * dmirror_case_init_mm - .init of a suite whose cases have a user mm
  * @test: the case
  *
  * Return: 0 or an errno, as KUnit wants it.
  */
-int dmirror_fixture_init_mm(struct kunit *test);
+int dmirror_case_init_mm(struct kunit *test);
 
 /**
  * dmirror_suite_init - print the seed
@@ -72,16 +70,16 @@ int dmirror_suite_init(struct kunit_suite *suite);
  */
 void dmirror_suite_exit(struct kunit_suite *suite);
 
-/* Defines and registers the suite dmirror_<name>. */
-#define DMIRROR_SUITE(_name, _init, _cases)				\
-	static struct kunit_suite dmirror_##_name##_suite = {		\
-		.name = "dmirror_" #_name,				\
+/* Defines and registers a suite; _name is its name. */
+#define DMIRROR_SUITE_AS(_name, _init, _cases)				\
+	static struct kunit_suite _name##_suite = {			\
+		.name = #_name,						\
 		.suite_init = dmirror_suite_init,			\
 		.suite_exit = dmirror_suite_exit,			\
 		.init = _init,						\
 		.test_cases = _cases,					\
 	};								\
-	kunit_test_suite(dmirror_##_name##_suite)
+	kunit_test_suite(_name##_suite)
 
 /* Skips the case where the kernel lacks a configuration option. */
 #define DMIRROR_REQUIRES_CONFIG(test, option)				\
@@ -298,6 +296,18 @@ void dmirror_buf_check(struct kunit *test, const void *buf, unsigned long addr,
 		       unsigned long npages, u64 salt, const char *step);
 
 /**
+ * dmirror_coherent_region - memory that a coherent device may use
+ * @test: the case, which has it for itself: cases run one after the other
+ * @part: 0 or 1: which half of the memory that was left to the suites
+ *
+ * Skips the case where nothing was left: memmap= on the kernel's command line
+ * and dmirror_fixture.coherent=, which says where it is.
+ *
+ * Return: physical addresses.
+ */
+struct range dmirror_coherent_region(struct kunit *test, unsigned int part);
+
+/**
  * struct dmirror_holder - a thread that sits on a lock
  * @lock: takes it
  * @unlock: lets go of it
@@ -330,89 +340,5 @@ void dmirror_hold(struct kunit *test, struct dmirror_holder *holder);
  * @holder: the holder; on return its thread is gone
  */
 void dmirror_unhold(struct dmirror_holder *holder);
-
-/**
- * dmirror_mirror_get - mirror the case's mm
- * @test: the case, which destroys the mirror
- * @devmem: the device's own memory, or NULL
- *
- * Asserts that it worked.
- *
- * Return: the mirror.
- */
-struct dmirror_mirror *dmirror_mirror_get(struct kunit *test,
-					  struct dmirror_devmem *devmem);
-
-/**
- * dmirror_mirror_of - mirror an mm, also another than the case's
- * @test: the case, which destroys the mirror
- * @mm: the mm
- * @devmem: the device's own memory, or NULL
- *
- * Asserts that it worked.
- *
- * Return: the mirror.
- */
-struct dmirror_mirror *dmirror_mirror_of(struct kunit *test,
-					 struct mm_struct *mm,
-					 struct dmirror_devmem *devmem);
-
-/**
- * dmirror_mirror_put - end a mirror before the case ends
- * @test: the case
- * @mirror: from dmirror_mirror_get() or dmirror_mirror_of()
- */
-void dmirror_mirror_put(struct kunit *test, struct dmirror_mirror *mirror);
-
-/**
- * dmirror_expect_pt - compare a part of the mirror page table
- * @test: the case
- * @mirror: the mirror
- * @addr: page aligned address
- * @want: one letter per page: '-' no entry, 'r' loads, 'w' loads and stores,
- *	'x' both, with no access for the CPU
- * @step: what was done before, for the message
- */
-void dmirror_expect_pt(struct kunit *test, struct dmirror_mirror *mirror,
-		       unsigned long addr, const char *want, const char *step);
-
-/**
- * dmirror_expect_snapshot - take a snapshot and compare it
- * @test: the case
- * @mirror: the mirror
- * @addr: page aligned address
- * @want: one byte of HMM_DMIRROR_PROT_* per page
- * @npages: number of pages
- * @step: what was done before, for the message
- */
-void dmirror_expect_snapshot(struct kunit *test, struct dmirror_mirror *mirror,
-			     unsigned long addr, const u8 *want,
-			     unsigned long npages, const char *step);
-
-/**
- * dmirror_device_read - the device loads, and all has to be well
- * @test: the case
- * @mirror: the mirror
- * @addr: page aligned address
- * @npages: number of pages
- * @salt: the pattern it has to find, 0 for zeroes
- * @step: what was done before, for the message
- */
-void dmirror_device_read(struct kunit *test, struct dmirror_mirror *mirror,
-			 unsigned long addr, unsigned long npages, u64 salt,
-			 const char *step);
-
-/**
- * dmirror_device_write - the device stores a pattern, and all has to be well
- * @test: the case
- * @mirror: the mirror
- * @addr: page aligned address
- * @npages: number of pages
- * @salt: the pattern
- * @step: what was done before, for the message
- */
-void dmirror_device_write(struct kunit *test, struct dmirror_mirror *mirror,
-			  unsigned long addr, unsigned long npages, u64 salt,
-			  const char *step);
 
 #endif /* DMIRROR_KUNIT_FIXTURE_H */

@@ -3,7 +3,7 @@
  * The file: every command as a process gives it, what it tells when it works,
  * when it works in part and when it does not.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <linux/fs.h>
 #include <linux/kthread.h>

@@ -3,7 +3,7 @@
  * fork() with pages on the device: what parent and child see of them, and who
  * brings them home.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <linux/hmm.h>
 #include <linux/memremap.h>

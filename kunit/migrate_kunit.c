@@ -4,7 +4,7 @@
  * request, by eviction. Data, permissions, reference counts, mm counters and
  * the device's books after every step.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/static_stub.h>
 #include <linux/mman.h>

@@ -4,7 +4,7 @@
  * by stopping between hmm_range_fault() and the update lock, and the ends of
  * an mm.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/resource.h>
 #include <linux/mman.h>

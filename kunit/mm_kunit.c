@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The seam to core mm: what each wrapper adds, and what it must not change. */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <linux/hmm.h>
 #include <linux/mman.h>

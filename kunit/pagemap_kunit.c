@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Real device-private memory: chunks come and go, and leave nothing behind. */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/static_stub.h>
 #include <linux/ioport.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Work on src[] and dst[] alone, with real pages and no page table. */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/resource.h>
 #include <linux/highmem.h>

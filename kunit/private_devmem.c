@@ -7,12 +7,11 @@
 #include <linux/ioport.h>
 #include <linux/memremap.h>
 #include <linux/mmap_lock.h>
-#include <linux/moduleparam.h>
 #include <linux/slab.h>
 
 #include "../drivers/dmirror/migrate.h"
 #include "../drivers/dmirror/pagemap.h"
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 unsigned long dmirror_pages_out(struct dmirror_devmem *devmem)
 {
@@ -75,28 +74,20 @@ struct dmirror_devmem *dmirror_private_get(struct kunit *test,
 			  chunk_pages, max_chunks);
 }
 
-static unsigned long coherent[2];
-static int nr_coherent;
-module_param_array(coherent, ulong, &nr_coherent, 0444);
-MODULE_PARM_DESC(coherent,
-		 "address and size of memory for coherent devices, set aside with memmap=");
-
 struct dmirror_devmem *dmirror_coherent_get(struct kunit *test,
 					    unsigned int part,
 					    unsigned long chunk_pages,
 					    unsigned long max_chunks)
 {
-	unsigned long half = coherent[1] / 2;
 	struct dmirror_devmem *devmem;
+	struct range region;
 
 	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
-	if (nr_coherent != ARRAY_SIZE(coherent))
-		kunit_skip(test, "needs memmap= and dmirror_kunit.coherent=");
+	region = dmirror_coherent_region(test, part);
 
 	devmem = devmem_get(test, &dmirror_pagemap_coherent_ops, 0,
 			    chunk_pages, max_chunks);
-	devmem->region.start = coherent[0] + part * half;
-	devmem->region.end = devmem->region.start + half - 1;
+	devmem->region = region;
 
 	return devmem;
 }

@@ -38,7 +38,7 @@ struct dmirror_devmem *dmirror_private_get(struct kunit *test,
  * @max_chunks: limit of growth
  *
  * Skips the case where nothing was left: memmap= on the kernel's command line
- * and dmirror_kunit.coherent=, which says where it is.
+ * and dmirror_fixture.coherent=, which says where it is.
  *
  * Return: the device memory.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The mirror page table alone: no mm, pages that are only addresses. */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/resource.h>
 #include <linux/mm.h>

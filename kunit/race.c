@@ -7,7 +7,7 @@
 #include <linux/sched/signal.h>
 
 #include "../drivers/dmirror/mm.h"
-#include "fixture.h"
+#include "mirror_fixture.h"
 #include "user.h"
 
 static int range_fault_then_disturb(struct hmm_range *range)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Snapshots: the encoding as a table, and real VMAs of every protection. */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <linux/hmm.h>
 #include <linux/mman.h>

@@ -3,7 +3,7 @@
  * Large folios to the device and back: whole, in part, and in single pages
  * where there is no large one. Needs a kernel that can migrate them.
  */
-#include "fixture.h"
+#include "mirror_fixture.h"
 
 #include <kunit/resource.h>
 #include <linux/huge_mm.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "user.h"
 
+#include <kunit/visibility.h>
 #include <linux/errno.h>
 
 #ifdef MODULE
@@ -9,35 +10,42 @@ int user_mprotect(unsigned long start, size_t len, unsigned long prot)
 {
 	return -EOPNOTSUPP;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_mprotect);
 
 int user_madvise(unsigned long start, size_t len, int advice)
 {
 	return -EOPNOTSUPP;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_madvise);
 
 int user_invalidate_nonblock(struct mmu_notifier_range *range)
 {
 	return -EOPNOTSUPP;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_invalidate_nonblock);
 
 int user_lru_drain(void)
 {
 	return -EOPNOTSUPP;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_lru_drain);
 
 int user_fork(struct user_child *child)
 {
 	return -EOPNOTSUPP;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_fork);
 
 int user_ask(struct user_child *child, int (*fn)(void *arg), void *arg)
 {
 	return -EOPNOTSUPP;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_ask);
 
 void user_reap(struct user_child *child)
 {
 }
+EXPORT_SYMBOL_IF_KUNIT(user_reap);
 
 #else
 
@@ -92,11 +100,13 @@ int user_mprotect(unsigned long start, size_t len, unsigned long prot)
 
 	return ret;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_mprotect);
 
 int user_madvise(unsigned long start, size_t len, int advice)
 {
 	return do_madvise(current->mm, start, len, advice);
 }
+EXPORT_SYMBOL_IF_KUNIT(user_madvise);
 
 int user_invalidate_nonblock(struct mmu_notifier_range *range)
 {
@@ -107,6 +117,7 @@ int user_invalidate_nonblock(struct mmu_notifier_range *range)
 
 	return ret;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_invalidate_nonblock);
 
 int user_lru_drain(void)
 {
@@ -114,6 +125,7 @@ int user_lru_drain(void)
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_lru_drain);
 
 static int child_main(void *data)
 {
@@ -145,6 +157,7 @@ int user_fork(struct user_child *child)
 
 	return min(child->pid, 0);
 }
+EXPORT_SYMBOL_IF_KUNIT(user_fork);
 
 int user_ask(struct user_child *child, int (*fn)(void *arg), void *arg)
 {
@@ -155,6 +168,7 @@ int user_ask(struct user_child *child, int (*fn)(void *arg), void *arg)
 
 	return child->ret;
 }
+EXPORT_SYMBOL_IF_KUNIT(user_ask);
 
 void user_reap(struct user_child *child)
 {
@@ -165,5 +179,6 @@ void user_reap(struct user_child *child)
 	/* Ends, with an error, once there is no such child any more. */
 	kernel_wait(child->pid, &status);
 }
+EXPORT_SYMBOL_IF_KUNIT(user_reap);
 
 #endif /* MODULE */

@@ -154,7 +154,7 @@ def kernel_arguments(tier: Tier, opts: Options) -> List[str]:
     args = ['kunit.enable=1', f'kunit.timeout={max(1, int(silence / 4))}',
             *tier.kernel_args]
     if opts.seed is not None:
-        args.append(f'dmirror_kunit.seed={opts.seed}')
+        args.append(f'dmirror_fixture.seed={opts.seed}')
     return args + opts.kernel_args
 
 

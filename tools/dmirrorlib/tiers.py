@@ -84,7 +84,7 @@ _X86_64 = f'{GRAFT}/kunit/x86_64.kunitconfig'
 # kernel does not use, and its name for the suites. It lies within the 1 GiB
 # that kunit.py gives a guest, above the kernel, at a section's beginning.
 _COHERENT = ('memmap=128M$0x20000000',
-             'dmirror_kunit.coherent=0x20000000,0x8000000')
+             'dmirror_fixture.coherent=0x20000000,0x8000000')
 
 # What the kernels that watch pages do nothing without.
 WATCH = ('page_owner=on', 'page_poison=1')

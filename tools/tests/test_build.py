@@ -299,7 +299,7 @@ class Tiers(unittest.TestCase):
             match = re.fullmatch(r'memmap=(\d+)M\$(0x[0-9a-f]+)', found[0])
             assert match is not None
             size, start = int(match.group(1)) << 20, int(match.group(2), 16)
-            self.assertIn(f'dmirror_kunit.coherent={start:#x},{size:#x}',
+            self.assertIn(f'dmirror_fixture.coherent={start:#x},{size:#x}',
                           tier.kernel_args)
             self.assertLess(start + size, 1 << 30)  # plain kunit.py's
             self.assertEqual(start % (128 << 20), 0)    # x86's sections

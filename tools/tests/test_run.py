@@ -217,7 +217,7 @@ class Engine(EngineCase):
         self.assertTrue((folder / 'console-2.log').exists())
         commands = (folder / 'commands.txt').read_text()
         self.assertIn('kunit.filter_glob=dmirror_pt.orders', commands)
-        self.assertIn('dmirror_kunit.seed=7', commands)
+        self.assertIn('dmirror_fixture.seed=7', commands)
         self.assertIn('kunit.action=list', commands)
         self.assertIn('make it', commands)
         self.assertIn('seed: 7', (folder / 'versions.txt').read_text())

@@ -69,7 +69,7 @@ turning off the locking correctness validator.
 note: kunit_try_catch[91] exited with preempt_count 1
 Memory failure: 0x1234: recovery action for dirty LRU page: Recovered
 something before it WARNING: mm/hmm.c:12 at hmm_range_fault+0x12/0x34
-Booting kernel: `x' invalid for parameter `dmirror_kunit.seed'
+Booting kernel: `x' invalid for parameter `dmirror_fixture.seed'
 Booting kernel: `x' invalid for parameter `kunit.timeout'
 Unknown kernel command line parameters "dmirror_kunit.sed=1", will be passed
 BUG: KASAN: use-after-free in x KTAP version 1

@@ -112,8 +112,8 @@ def main() -> None:
                 do(what, case)
             bad = bad or what == 'fail'
             result('    ', i, case, what)
-        seed = ARGS.get('dmirror_kunit.seed', '4711')
-        say(f'    # dmirror: seed {seed} (dmirror_kunit.seed={seed} repeats '
+        seed = ARGS.get('dmirror_fixture.seed', '4711')
+        say(f'    # dmirror: seed {seed} (dmirror_fixture.seed={seed} repeats '
             'it)')
         say('    # dmirror: taint 0x40000')
         result('', number, suite, 'fail' if bad else '')
