@@ -18,6 +18,8 @@ static const char * const names[DMIRROR_INJECT_NR] = {
 	[DMIRROR_INJECT_RAM_ALLOC] = "ram_alloc",
 	[DMIRROR_INJECT_RAM_LARGE_ALLOC] = "ram_large_alloc",
 	[DMIRROR_INJECT_ARRAY_ALLOC] = "array_alloc",
+	[DMIRROR_INJECT_COPY] = "copy",
+	[DMIRROR_INJECT_FINISH_ALLOC] = "finish_alloc",
 };
 
 bool dmirror_should_fail(enum dmirror_inject_point point)

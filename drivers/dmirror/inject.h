@@ -27,7 +27,10 @@
  * @DMIRROR_INJECT_BACKING_ALLOC: the folio that stands for device storage
  * @DMIRROR_INJECT_RAM_ALLOC: a system page to migrate a device page to
  * @DMIRROR_INJECT_RAM_LARGE_ALLOC: a large system folio for a large device one
- * @DMIRROR_INJECT_ARRAY_ALLOC: the src[] and dst[] arrays of a migration
+ * @DMIRROR_INJECT_ARRAY_ALLOC: the arrays of a migration
+ * @DMIRROR_INJECT_COPY: a page that cannot be read, as after a memory error
+ * @DMIRROR_INJECT_FINISH_ALLOC: the note between the two passes of an
+ *	invalidation
  * @DMIRROR_INJECT_NR: number of points
  */
 enum dmirror_inject_point {
@@ -40,6 +43,8 @@ enum dmirror_inject_point {
 	DMIRROR_INJECT_RAM_ALLOC,
 	DMIRROR_INJECT_RAM_LARGE_ALLOC,
 	DMIRROR_INJECT_ARRAY_ALLOC,
+	DMIRROR_INJECT_COPY,
+	DMIRROR_INJECT_FINISH_ALLOC,
 	DMIRROR_INJECT_NR,
 };
 

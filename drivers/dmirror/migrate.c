@@ -6,25 +6,11 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "batch.h"
 #include "devmem.h"
-#include "inject.h"
 #include "mirror.h"
 #include "mm.h"
 #include "plan.h"
-
-/**
- * struct arrays - the arrays of one batch
- * @nr: entries in each
- * @src: what core mm found
- * @dst: where it shall go
- * @buf: both; what they are allocated as
- */
-struct arrays {
-	unsigned long nr;
-	unsigned long *src;
-	unsigned long *dst;
-	unsigned long buf[];
-};
 
 /**
  * struct migration - one migration of a range under way
@@ -37,7 +23,7 @@ struct arrays {
 struct migration {
 	struct dmirror_mirror *mirror;
 	struct dmirror_resv resv;
-	struct arrays *arrays;
+	struct dmirror_arrays *arrays;
 	unsigned long flags;
 	unsigned long moved;
 };
@@ -45,22 +31,6 @@ struct migration {
 static bool is_to_devmem(const struct migration *migration)
 {
 	return migration->flags & MIGRATE_VMA_SELECT_SYSTEM;
-}
-
-static struct arrays *arrays_alloc(unsigned long nr)
-{
-	struct arrays *arrays;
-
-	if (dmirror_should_fail(DMIRROR_INJECT_ARRAY_ALLOC))
-		return NULL;
-	arrays = kvzalloc(struct_size(arrays, buf, 2 * nr), GFP_KERNEL);
-	if (!arrays)
-		return NULL;
-
-	arrays->nr = nr;
-	arrays->src = arrays->buf;
-	arrays->dst = arrays->buf + nr;
-	return arrays;
 }
 
 /* Entries that the largest part of a range needs. */
@@ -110,36 +80,21 @@ static int reserve(struct migration *migration, unsigned long nr)
 	return ret;
 }
 
-/* Returns true if pages stay behind because the device is full. */
-static bool plan_to_devmem(struct migration *migration,
-			   const struct dmirror_plan *plan,
-			   const struct migrate_vma *args, unsigned long nr)
-{
-	const struct dmirror_resv *resv = &migration->resv;
-	unsigned long had, wanted;
-
-	had = resv->small + (resv->large << plan->devmem->large_order);
-	wanted = dmirror_plan_wanted(plan, args->src, nr);
-	dmirror_plan_to_devmem(plan, args->src, args->dst, nr);
-
-	return wanted > had;
-}
-
 /* The sequence itself, for one part of one VMA. */
 static int migrate_part(struct migration *migration,
 			struct vm_area_struct *vma, unsigned long start,
 			unsigned long end)
 {
+	const struct dmirror_resv *resv = &migration->resv;
 	struct dmirror_mirror *mirror = migration->mirror;
-	unsigned long nr = (end - start) >> PAGE_SHIFT;
 	const struct dmirror_plan plan = {
 		.devmem = mirror->devmem,
-		.resv = &migration->resv,
+		.resv = is_to_devmem(migration) ? &migration->resv : NULL,
 		.flags = &mirror->flags,
 		.holes_writable = vma->vm_flags & VM_WRITE,
 		.can_split = true,
 	};
-	struct migrate_vma args = {
+	const struct migrate_vma args = {
 		.vma = vma,
 		.src = migration->arrays->src,
 		.dst = migration->arrays->dst,
@@ -148,23 +103,19 @@ static int migrate_part(struct migration *migration,
 		.pgmap_owner = mirror->devmem,
 		.flags = migration->flags,
 	};
-	bool full = false;
+	struct dmirror_batch batch;
+	unsigned long had, offered;
 	int ret;
 
-	mmap_assert_locked(vma->vm_mm);
-
-	ret = dmirror_mm_migrate_setup(&args);
+	had = resv->small + (resv->large << mirror->devmem->large_order);
+	dmirror_batch_vma(&batch, &plan, &args, migration->arrays->outcome);
+	ret = dmirror_batch_run(&batch, true);
+	migration->moved += dmirror_batch_count(&batch, DMIRROR_OUTCOME_MOVED);
 	if (ret)
 		return ret;
-	if (is_to_devmem(migration))
-		full = plan_to_devmem(migration, &plan, &args, nr);
-	else
-		dmirror_plan_to_ram(&plan, args.src, args.dst, nr);
-	dmirror_mm_migrate_pages(&args);
-	migration->moved += dmirror_plan_moved(args.src, args.dst, nr);
-	dmirror_mm_migrate_finalize(&args);
 
-	return full ? -ENOSPC : 0;
+	offered = batch.nr - dmirror_batch_count(&batch, DMIRROR_OUTCOME_STAYED);
+	return is_to_devmem(migration) && offered > had ? -ENOSPC : 0;
 }
 
 /* The part of [@start, @end) that one VMA and one batch cover. */
@@ -213,7 +164,8 @@ static int migrate_range(struct migration *migration, unsigned long addr,
 		return -EFAULT;
 
 	ret = -ENOMEM;
-	migration->arrays = arrays_alloc(arrays_nr(migration->mirror->devmem));
+	migration->arrays =
+		dmirror_arrays_alloc(arrays_nr(migration->mirror->devmem));
 	if (!migration->arrays)
 		goto out_mmput;
 
@@ -261,21 +213,36 @@ int dmirror_migrate_to_ram(struct dmirror_mirror *mirror, unsigned long addr,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_migrate_to_ram);
 
-static vm_fault_t fault_part(struct vm_fault *vmf, unsigned long *src,
-			     unsigned long *dst, unsigned int order)
+/* What the CPU's fault gets when the page that it wants has not moved. */
+static vm_fault_t fault_result(const struct dmirror_batch *batch)
+{
+	if (dmirror_batch_count(batch, DMIRROR_OUTCOME_UNREADABLE))
+		return VM_FAULT_HWPOISON;
+	if (dmirror_batch_count(batch, DMIRROR_OUTCOME_NO_MEMORY) &&
+	    !dmirror_batch_count(batch, DMIRROR_OUTCOME_REFUSED))
+		return VM_FAULT_OOM;
+	/*
+	 * Somebody holds the page just now: the access is tried again. A fault
+	 * in the kernel's own uaccess looks at no signal between two tries.
+	 */
+	return dmirror_killed() ? VM_FAULT_SIGBUS : 0;
+}
+
+static vm_fault_t fault_part(struct vm_fault *vmf,
+			     const struct dmirror_arrays *arrays,
+			     unsigned int order)
 {
 	struct dmirror_devmem *devmem = dmirror_devmem_of(vmf->page);
 	unsigned long start = ALIGN_DOWN(vmf->address, PAGE_SIZE << order);
-	unsigned long nr = 1UL << order, collected, planned, moved;
 	const struct dmirror_plan plan = {
 		.devmem = devmem,
 		.can_split = true,
 		.fault = true,
 	};
-	struct migrate_vma args = {
+	const struct migrate_vma args = {
 		.vma = vmf->vma,
-		.src = src,
-		.dst = dst,
+		.src = arrays->src,
+		.dst = arrays->dst,
 		.start = start,
 		.end = start + (PAGE_SIZE << order),
 		.pgmap_owner = devmem,
@@ -283,44 +250,39 @@ static vm_fault_t fault_part(struct vm_fault *vmf, unsigned long *src,
 			 (order ? MIGRATE_VMA_SELECT_COMPOUND : 0),
 		.fault_page = vmf->page,
 	};
+	struct dmirror_batch batch;
 
-	mmap_assert_locked(vmf->vma->vm_mm);
-
-	if (dmirror_mm_migrate_setup(&args))
+	dmirror_batch_vma(&batch, &plan, &args, arrays->outcome);
+	/* Not killable: what the CPU waits for is worth a copy. */
+	if (dmirror_batch_run(&batch, false))
 		return VM_FAULT_SIGBUS;
+	if (dmirror_batch_count(&batch, DMIRROR_OUTCOME_MOVED))
+		return 0;
 
-	collected = dmirror_plan_wanted(&plan, src, nr);
-	planned = dmirror_plan_to_ram(&plan, src, dst, nr);
-	dmirror_mm_migrate_pages(&args);
-	moved = dmirror_plan_moved(src, dst, nr);
-	dmirror_mm_migrate_finalize(&args);
-
-	if (collected && !planned)
-		return VM_FAULT_OOM;
-	/*
-	 * Somebody holds the page just now: the access is tried again. A fault
-	 * in the kernel's own uaccess looks at no signal between two tries.
-	 */
-	if (!moved && dmirror_killed())
-		return VM_FAULT_SIGBUS;
-
-	return 0;
+	return fault_result(&batch);
 }
 
 vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf)
 {
 	unsigned int order = dmirror_mm_fault_order(vmf);
 	unsigned long src = 0, dst = 0;
-	struct arrays *arrays;
+	u8 outcome = 0;
+	const struct dmirror_arrays one = {
+		.nr = 1,
+		.src = &src,
+		.dst = &dst,
+		.outcome = &outcome,
+	};
+	struct dmirror_arrays *arrays;
 	vm_fault_t ret;
 
 	if (!order)
-		return fault_part(vmf, &src, &dst, 0);
+		return fault_part(vmf, &one, 0);
 
-	arrays = arrays_alloc(1UL << order);
+	arrays = dmirror_arrays_alloc(1UL << order);
 	if (!arrays)
 		return VM_FAULT_OOM;
-	ret = fault_part(vmf, arrays->src, arrays->dst, order);
+	ret = fault_part(vmf, arrays, order);
 	kvfree(arrays);
 
 	return ret;
@@ -332,7 +294,7 @@ vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf)
  * @split: large folios that were cut, because there was no large system folio
  */
 struct eviction {
-	struct arrays *arrays;
+	struct dmirror_arrays *arrays;
 	unsigned long split;
 };
 
@@ -340,19 +302,15 @@ static void evict_part(struct eviction *eviction, struct dmirror_chunk *chunk,
 		       unsigned long pfn, unsigned long nr)
 {
 	const struct dmirror_plan plan = { .devmem = chunk->devmem };
-	unsigned long *src = eviction->arrays->src;
-	unsigned long *dst = eviction->arrays->dst;
-	unsigned long i, wanted, planned;
+	struct dmirror_batch batch;
+	unsigned long i;
 
-	/* Cannot fail: it notes per page what it could not lock. */
-	dmirror_mm_device_range(src, pfn, nr);
-	wanted = dmirror_plan_wanted(&plan, src, nr);
-	planned = dmirror_plan_to_ram(&plan, src, dst, nr);
-	dmirror_mm_device_pages(src, dst, nr);
-	dmirror_mm_device_finalize(src, dst, nr);
+	dmirror_batch_device(&batch, &plan, pfn, nr, eviction->arrays);
+	dmirror_batch_run(&batch, false);
 
 	/* Here core mm, without a VMA, does not split. */
-	if (planned == wanted || !chunk->devmem->large_order)
+	if (!chunk->devmem->large_order ||
+	    !dmirror_batch_count(&batch, DMIRROR_OUTCOME_NO_MEMORY))
 		return;
 	for (i = 0; i < nr; i += 1UL << chunk->devmem->large_order)
 		eviction->split += dmirror_mm_folio_split(pfn_to_page(pfn + i));
@@ -391,7 +349,7 @@ int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left)
 	*left = pages_out(devmem);
 	if (!*left)
 		return 0;
-	eviction.arrays = arrays_alloc(arrays_nr(devmem));
+	eviction.arrays = dmirror_arrays_alloc(arrays_nr(devmem));
 	if (!eviction.arrays)
 		return -ENOMEM;
 

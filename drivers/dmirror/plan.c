@@ -13,9 +13,9 @@
 #include "inject.h"
 #include "mirror.h"
 
-/* How many of the @nr entries from the one at @src on belong to it. */
-static unsigned long entry_pages(const struct dmirror_plan *plan,
-				 const unsigned long *src, unsigned long nr)
+unsigned long dmirror_plan_entry_pages(const struct dmirror_plan *plan,
+				       const unsigned long *src,
+				       unsigned long nr)
 {
 	struct page *page = migrate_pfn_to_page(*src);
 
@@ -46,20 +46,11 @@ static void drop(unsigned long *dst)
 	put_page(page);
 }
 
-static void copy_to_device(struct page *to, struct page *from)
-{
-	if (from)
-		copy_highpage(dmirror_devmem_backing(to), from);
-	else
-		clear_highpage(dmirror_devmem_backing(to));
-}
-
 static unsigned long to_devmem_whole(const struct dmirror_plan *plan,
-				     struct page *from, unsigned long *dst,
-				     unsigned long nr, unsigned long write)
+				     unsigned long *dst, unsigned long nr,
+				     unsigned long write)
 {
 	struct page *to = NULL;
-	unsigned long i;
 
 	if (plan->devmem->large_order &&
 	    nr == 1UL << plan->devmem->large_order && !fail_large(plan))
@@ -68,16 +59,13 @@ static unsigned long to_devmem_whole(const struct dmirror_plan *plan,
 	if (!to)
 		return 0;
 
-	for (i = 0; i < nr; i++)
-		copy_to_device(to + i, from ? from + i : NULL);
 	*dst = migrate_pfn(page_to_pfn(to)) | MIGRATE_PFN_COMPOUND | write;
 
 	return nr;
 }
 
 static unsigned long to_devmem_one(const struct dmirror_plan *plan,
-				   struct page *from, unsigned long *dst,
-				   unsigned long write)
+				   unsigned long *dst, unsigned long write)
 {
 	struct page *to;
 
@@ -86,7 +74,6 @@ static unsigned long to_devmem_one(const struct dmirror_plan *plan,
 	to = dmirror_devmem_alloc(plan->resv, 0);
 	if (!to)
 		return 0;
-	copy_to_device(to, from);
 	*dst = migrate_pfn(page_to_pfn(to)) | write;
 
 	return 1;
@@ -98,15 +85,14 @@ static unsigned long to_devmem_one(const struct dmirror_plan *plan,
  * gets all of its pages or none.
  */
 static unsigned long to_devmem_pieces(const struct dmirror_plan *plan,
-				      struct page *from, unsigned long *dst,
+				      bool hole, unsigned long *dst,
 				      unsigned long nr, unsigned long write)
 {
 	unsigned long i, planned = 0;
 
 	for (i = 0; i < nr; i++) {
-		planned += to_devmem_one(plan, from ? from + i : NULL, dst + i,
-					 write);
-		if (!dst[0] || (!from && !dst[i]))
+		planned += to_devmem_one(plan, dst + i, write);
+		if (!dst[0] || (hole && !dst[i]))
 			break;
 	}
 	if (i == nr)
@@ -116,21 +102,6 @@ static unsigned long to_devmem_pieces(const struct dmirror_plan *plan,
 		drop(dst + i);
 	return 0;
 }
-
-unsigned long dmirror_plan_wanted(const struct dmirror_plan *plan,
-				  const unsigned long *src, unsigned long nr)
-{
-	unsigned long i, n, wanted = 0;
-
-	for (i = 0; i < nr; i += n) {
-		n = entry_pages(plan, src + i, nr - i);
-		if (src[i] & MIGRATE_PFN_MIGRATE)
-			wanted += n;
-	}
-
-	return wanted;
-}
-EXPORT_SYMBOL_IF_KUNIT(dmirror_plan_wanted);
 
 unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
 				     const unsigned long *src,
@@ -142,7 +113,7 @@ unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
 
 	memset(dst, 0, nr * sizeof(*dst));
 	for (i = 0; i < nr; i += n) {
-		n = entry_pages(plan, src + i, nr - i);
+		n = dmirror_plan_entry_pages(plan, src + i, nr - i);
 		if (!(src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
 
@@ -151,12 +122,12 @@ unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
 				  plan->holes_writable;
 		write = writable ? MIGRATE_PFN_WRITE : 0;
 		if (!(src[i] & MIGRATE_PFN_COMPOUND)) {
-			planned += to_devmem_one(plan, from, dst + i, write);
+			planned += to_devmem_one(plan, dst + i, write);
 			continue;
 		}
-		got = to_devmem_whole(plan, from, dst + i, n, write);
+		got = to_devmem_whole(plan, dst + i, n, write);
 		if (!got && plan->can_split)
-			got = to_devmem_pieces(plan, from, dst + i, n, write);
+			got = to_devmem_pieces(plan, !from, dst + i, n, write);
 		planned += got;
 	}
 
@@ -173,34 +144,28 @@ static struct folio *ram_alloc(unsigned int order)
 	return folio_alloc(order ? GFP_TRANSHUGE : GFP_HIGHUSER_MOVABLE, order);
 }
 
-static unsigned long to_ram_folio(struct page *from, unsigned long *dst,
-				  unsigned int order, unsigned long flags)
+static unsigned long to_ram_folio(unsigned long *dst, unsigned int order,
+				  unsigned long flags)
 {
-	unsigned long i, nr = 1UL << order;
 	struct folio *to = ram_alloc(order);
 
 	if (!to)
 		return 0;
 
 	folio_lock(to);
-	for (i = 0; i < nr; i++)
-		copy_highpage(folio_page(to, i),
-			      dmirror_devmem_storage(from + i));
-	/* Nobody knows whether the device wrote to it. */
-	folio_mark_dirty(to);
 	*dst = migrate_pfn(folio_pfn(to)) | flags;
 
-	return nr;
+	return 1UL << order;
 }
 
 static unsigned long to_ram_pieces(const struct dmirror_plan *plan,
-				   struct page *from, unsigned long *dst,
-				   unsigned long nr, unsigned long write)
+				   unsigned long *dst, unsigned long nr,
+				   unsigned long write)
 {
 	unsigned long i, planned = 0;
 
 	for (i = 0; i < nr; i++) {
-		planned += to_ram_folio(from + i, dst + i, 0, write);
+		planned += to_ram_folio(dst + i, 0, write);
 		/* Without the first one core mm will not split. */
 		if (!planned || plan->fault)
 			break;
@@ -224,23 +189,23 @@ unsigned long dmirror_plan_to_ram(const struct dmirror_plan *plan,
 
 	memset(dst, 0, nr * sizeof(*dst));
 	for (i = 0; i < nr; i += n) {
-		n = entry_pages(plan, src + i, nr - i);
+		n = dmirror_plan_entry_pages(plan, src + i, nr - i);
 		from = migrate_pfn_to_page(src[i]);
 		if (!(src[i] & MIGRATE_PFN_MIGRATE) || !is_ours(plan, from))
 			continue;
 
 		write = src[i] & MIGRATE_PFN_WRITE;
 		if (!(src[i] & MIGRATE_PFN_COMPOUND)) {
-			planned += to_ram_folio(from, dst + i, 0, write);
+			planned += to_ram_folio(dst + i, 0, write);
 			continue;
 		}
 		got = 0;
 		if (!fail_large(plan))
-			got = to_ram_folio(from, dst + i,
+			got = to_ram_folio(dst + i,
 					   folio_order(page_folio(from)),
 					   MIGRATE_PFN_COMPOUND | write);
 		if (!got && plan->can_split)
-			got = to_ram_pieces(plan, from, dst + i, n, write);
+			got = to_ram_pieces(plan, dst + i, n, write);
 		planned += got;
 	}
 
@@ -248,20 +213,82 @@ unsigned long dmirror_plan_to_ram(const struct dmirror_plan *plan,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_plan_to_ram);
 
-unsigned long dmirror_plan_moved(const unsigned long *src,
-				 const unsigned long *dst, unsigned long nr)
+static int copy_page_to(const struct dmirror_plan *plan, struct page *to,
+			struct page *from)
 {
-	unsigned long i, moved = 0;
+	if (plan->resv)
+		to = dmirror_devmem_backing(to);
+	else
+		from = dmirror_devmem_storage(from);
+	if (!from) {
+		clear_highpage(to);
+		return 0;
+	}
+	if (dmirror_should_fail(DMIRROR_INJECT_COPY))
+		return -EHWPOISON;
+
+	/* What cannot be read is left where it is: that is no Oops. */
+	return copy_mc_highpage(to, from) ? -EHWPOISON : 0;
+}
+
+/* To one destination, which stands for @nr pages. */
+static bool copy_to(const struct dmirror_plan *plan, unsigned long *dst,
+		    struct page *from, unsigned long nr)
+{
+	struct page *to = migrate_pfn_to_page(*dst);
+	unsigned long i;
 
 	for (i = 0; i < nr; i++) {
-		if (!dst[i] || !(src[i] & MIGRATE_PFN_MIGRATE))
-			continue;
-		if (dst[i] & MIGRATE_PFN_COMPOUND)
-			moved += folio_nr_pages(page_folio(migrate_pfn_to_page(dst[i])));
-		else
-			moved++;
+		if (copy_page_to(plan, to + i, from ? from + i : NULL)) {
+			drop(dst);
+			return false;
+		}
 	}
+	/* Nobody knows whether the device wrote to it. */
+	if (!plan->resv)
+		folio_mark_dirty(page_folio(to));
 
-	return moved;
+	return true;
 }
-EXPORT_SYMBOL_IF_KUNIT(dmirror_plan_moved);
+
+/* To single pages that stand for a large source. */
+static void copy_to_pieces(const struct dmirror_plan *plan, unsigned long *dst,
+			   struct page *from, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr && dst[0]; i++)
+		if (dst[i])
+			copy_to(plan, dst + i, from ? from + i : NULL, 1);
+	/* Without the first one core mm will not split. */
+	for (i = 1; i < nr && !dst[0]; i++)
+		drop(dst + i);
+}
+
+void dmirror_plan_copy(const struct dmirror_plan *plan,
+		       const unsigned long *src, unsigned long *dst,
+		       unsigned long nr)
+{
+	unsigned long i, n;
+
+	for (i = 0; i < nr; i += n) {
+		struct page *from = migrate_pfn_to_page(src[i]);
+
+		n = dmirror_plan_entry_pages(plan, src + i, nr - i);
+		if (!dst[i])
+			continue;
+		if (n == 1 || dst[i] & MIGRATE_PFN_COMPOUND)
+			copy_to(plan, dst + i, from, n);
+		else
+			copy_to_pieces(plan, dst + i, from, n);
+		cond_resched();
+	}
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_plan_copy);
+
+void dmirror_plan_drop(unsigned long *dst, unsigned long nr)
+{
+	while (nr--)
+		drop(dst + nr);
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_plan_drop);

@@ -8,10 +8,9 @@
  * setup. Destinations are left locked, as the contract wants.
  * May call: devmem, inject.
  *
- * A page whose destination cannot be had keeps dst[i] == 0: core mm then puts
- * it back where it was, and the others still move. A caller always goes on to
- * migrate_vma_pages() and migrate_vma_finalize(), which take care of every
- * destination that was not used.
+ * A page whose destination cannot be had, or that cannot be read, has
+ * dst[i] == 0: core mm then puts it back where it was, and the others still
+ * move. batch.h has the order of the steps.
  *
  * An entry with MIGRATE_PFN_COMPOUND stands for a whole large folio, or for a
  * hole of that size, and the entries after it are empty. It gets one large
@@ -46,25 +45,24 @@ struct dmirror_plan {
 };
 
 /**
- * dmirror_plan_wanted - count what core mm could move
+ * dmirror_plan_entry_pages - how many pages an entry stands for
  * @plan: what for
- * @src: from migrate_vma_setup() or migrate_device_range()
- * @nr: number of entries
+ * @src: the entry
+ * @nr: number of entries from it on
  *
- * Context: any; the source folios are locked.
- * Return: number of pages.
+ * Context: any; the source folio is locked.
+ * Return: 1, or the size of the large folio or hole, but not more than @nr.
  */
-unsigned long dmirror_plan_wanted(const struct dmirror_plan *plan,
-				  const unsigned long *src, unsigned long nr);
+unsigned long dmirror_plan_entry_pages(const struct dmirror_plan *plan,
+				       const unsigned long *src,
+				       unsigned long nr);
 
 /**
- * dmirror_plan_to_devmem - choose device pages and copy to them
+ * dmirror_plan_to_devmem - choose device pages
  * @plan: what for
  * @src: from migrate_vma_setup()
  * @dst: as long as @src, to be filled
  * @nr: number of entries
- *
- * Holes and zero pages become device pages full of zeroes.
  *
  * Context: process context, may sleep; mmap_lock and folio locks held.
  * Return: number of pages with a destination.
@@ -74,7 +72,7 @@ unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
 				     unsigned long *dst, unsigned long nr);
 
 /**
- * dmirror_plan_to_ram - choose system pages and copy to them
+ * dmirror_plan_to_ram - choose system pages
  * @plan: what for; only pages of its device memory are planned
  * @src: from migrate_vma_setup() or migrate_device_range()
  * @dst: as long as @src, to be filled
@@ -88,15 +86,29 @@ unsigned long dmirror_plan_to_ram(const struct dmirror_plan *plan,
 				  unsigned long nr);
 
 /**
- * dmirror_plan_moved - count what migrate_vma_pages() moved
- * @src: after migrate_vma_pages()
- * @dst: after migrate_vma_pages()
+ * dmirror_plan_copy - fill the destinations
+ * @plan: what for
+ * @src: as planned
+ * @dst: from dmirror_plan_to_devmem() or dmirror_plan_to_ram()
  * @nr: number of entries
  *
- * Context: any; before migrate_vma_finalize().
- * Return: number of pages.
+ * Holes and zero pages become device pages full of zeroes. A page that cannot
+ * be read (poisoned memory, DMIRROR_INJECT_COPY) loses its destination, with
+ * the whole large folio if it is part of one that moves as such.
+ *
+ * Context: process context, may sleep; folio locks held.
  */
-unsigned long dmirror_plan_moved(const unsigned long *src,
-				 const unsigned long *dst, unsigned long nr);
+void dmirror_plan_copy(const struct dmirror_plan *plan,
+		       const unsigned long *src, unsigned long *dst,
+		       unsigned long nr);
+
+/**
+ * dmirror_plan_drop - give all destinations back
+ * @dst: as planned; empty on return
+ * @nr: number of entries
+ *
+ * Context: process context, may sleep.
+ */
+void dmirror_plan_drop(unsigned long *dst, unsigned long nr);
 
 #endif /* DMIRROR_PLAN_H */
