@@ -84,7 +84,7 @@ static void decide(struct dmirror_batch *batch, u8 from, u8 yes, u8 no)
 	}
 }
 
-/* Before there are destinations: what core mm offers. */
+/* Before there are destinations: what core mm offers, if it is of use. */
 static void note_offers(struct dmirror_batch *batch)
 {
 	const unsigned long *src = batch->args.src;
@@ -93,7 +93,7 @@ static void note_offers(struct dmirror_batch *batch)
 	for (i = 0; i < batch->nr; i += n) {
 		n = dmirror_plan_entry_pages(&batch->plan, src + i,
 					     batch->nr - i);
-		if (src[i] & MIGRATE_PFN_MIGRATE)
+		if (dmirror_plan_wants(&batch->plan, src[i]))
 			memset(batch->outcome + i, DMIRROR_OUTCOME_WANTED, n);
 	}
 }

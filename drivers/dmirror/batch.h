@@ -52,8 +52,8 @@ enum dmirror_batch_state {
 
 /**
  * enum dmirror_outcome - what became of one page
- * @DMIRROR_OUTCOME_STAYED: core mm did not offer it: it is not there, in use,
- *	or not of the wanted kind
+ * @DMIRROR_OUTCOME_STAYED: it is not there, or not of the wanted kind, or core
+ *	mm did not offer it, as it is in use
  * @DMIRROR_OUTCOME_WANTED: core mm offered it, and nothing else happened yet
  * @DMIRROR_OUTCOME_NO_MEMORY: there was no destination for it
  * @DMIRROR_OUTCOME_UNREADABLE: it could not be copied

@@ -216,8 +216,10 @@ EXPORT_SYMBOL_IF_KUNIT(dmirror_migrate_to_ram);
 /* What the CPU's fault gets when the page that it wants has not moved. */
 static vm_fault_t fault_result(const struct dmirror_batch *batch)
 {
+	/* Where there are no memory failures nobody knows VM_FAULT_HWPOISON. */
 	if (dmirror_batch_count(batch, DMIRROR_OUTCOME_UNREADABLE))
-		return VM_FAULT_HWPOISON;
+		return IS_ENABLED(CONFIG_MEMORY_FAILURE) ? VM_FAULT_HWPOISON :
+		       VM_FAULT_SIGBUS;
 	if (dmirror_batch_count(batch, DMIRROR_OUTCOME_NO_MEMORY) &&
 	    !dmirror_batch_count(batch, DMIRROR_OUTCOME_REFUSED))
 		return VM_FAULT_OOM;

@@ -103,6 +103,19 @@ static unsigned long to_devmem_pieces(const struct dmirror_plan *plan,
 	return 0;
 }
 
+bool dmirror_plan_wants(const struct dmirror_plan *plan, unsigned long src)
+{
+	struct page *page = migrate_pfn_to_page(src);
+
+	if (!(src & MIGRATE_PFN_MIGRATE))
+		return false;
+	if (plan->resv)
+		return true;
+
+	return page && is_zone_device_page(page) &&
+	       page_pgmap(page)->owner == plan->devmem;
+}
+
 unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
 				     const unsigned long *src,
 				     unsigned long *dst, unsigned long nr)
@@ -114,7 +127,7 @@ unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
 	memset(dst, 0, nr * sizeof(*dst));
 	for (i = 0; i < nr; i += n) {
 		n = dmirror_plan_entry_pages(plan, src + i, nr - i);
-		if (!(src[i] & MIGRATE_PFN_MIGRATE))
+		if (!dmirror_plan_wants(plan, src[i]))
 			continue;
 
 		from = migrate_pfn_to_page(src[i]);
@@ -174,12 +187,6 @@ static unsigned long to_ram_pieces(const struct dmirror_plan *plan,
 	return planned;
 }
 
-static bool is_ours(const struct dmirror_plan *plan, struct page *page)
-{
-	return page && is_zone_device_page(page) &&
-	       page_pgmap(page)->owner == plan->devmem;
-}
-
 unsigned long dmirror_plan_to_ram(const struct dmirror_plan *plan,
 				  const unsigned long *src, unsigned long *dst,
 				  unsigned long nr)
@@ -191,7 +198,7 @@ unsigned long dmirror_plan_to_ram(const struct dmirror_plan *plan,
 	for (i = 0; i < nr; i += n) {
 		n = dmirror_plan_entry_pages(plan, src + i, nr - i);
 		from = migrate_pfn_to_page(src[i]);
-		if (!(src[i] & MIGRATE_PFN_MIGRATE) || !is_ours(plan, from))
+		if (!dmirror_plan_wants(plan, src[i]))
 			continue;
 
 		write = src[i] & MIGRATE_PFN_WRITE;

@@ -58,6 +58,18 @@ unsigned long dmirror_plan_entry_pages(const struct dmirror_plan *plan,
 				       unsigned long nr);
 
 /**
+ * dmirror_plan_wants - has an entry a page that shall move
+ * @plan: what for
+ * @src: the entry
+ *
+ * Core mm offers holes also on the way back, where they are of no use.
+ *
+ * Context: any; the source folio is locked.
+ * Return: true if core mm offers it and the plan has a use for it.
+ */
+bool dmirror_plan_wants(const struct dmirror_plan *plan, unsigned long src);
+
+/**
  * dmirror_plan_to_devmem - choose device pages
  * @plan: what for
  * @src: from migrate_vma_setup()
