@@ -18,7 +18,7 @@ unsigned long dmirror_pages_out(struct dmirror_devmem *devmem)
 	struct dmirror_devmem_stats stats;
 
 	dmirror_devmem_stats(devmem, &stats);
-	return stats.total - stats.free;
+	return stats.total - stats.free - stats.retired;
 }
 
 static void private_put(void *data)

@@ -73,6 +73,8 @@ static void chunk_free(struct dmirror_chunk *chunk)
 {
 	if (!chunk)
 		return;
+	bitmap_free(chunk->retired);
+	bitmap_free(chunk->bad);
 	bitmap_free(chunk->free);
 	kvfree(chunk);
 }
@@ -92,7 +94,9 @@ static struct dmirror_chunk *chunk_alloc(struct dmirror_devmem *devmem)
 	chunk->devmem = devmem;
 	chunk->nr_pages = devmem->chunk_pages;
 	chunk->free = bitmap_zalloc(chunk->nr_pages, GFP_KERNEL);
-	if (!chunk->free) {
+	chunk->bad = bitmap_zalloc(chunk->nr_pages, GFP_KERNEL);
+	chunk->retired = bitmap_zalloc(chunk->nr_pages, GFP_KERNEL);
+	if (!chunk->free || !chunk->bad || !chunk->retired) {
 		chunk_free(chunk);
 		return NULL;
 	}
@@ -139,13 +143,15 @@ int dmirror_devmem_fini(struct dmirror_devmem *devmem)
 
 	mutex_lock(&devmem->chunk_lock);
 	spin_lock_irq(&devmem->lock);
-	if (devmem->stats.free != devmem->stats.total ||
+	if (devmem->stats.free + devmem->stats.retired != devmem->stats.total ||
 	    devmem->stats.reserved) {
 		spin_unlock_irq(&devmem->lock);
 		mutex_unlock(&devmem->chunk_lock);
 		return -EBUSY;
 	}
 	list_splice_init(&devmem->chunks, &gone);
+	list_for_each_entry(chunk, &gone, node)
+		chunk->gone = true;
 	INIT_LIST_HEAD(&devmem->whole);
 	INIT_LIST_HEAD(&devmem->partial);
 	devmem->nr_whole = 0;
@@ -153,6 +159,7 @@ int dmirror_devmem_fini(struct dmirror_devmem *devmem)
 	devmem->stats.chunks = 0;
 	devmem->stats.total = 0;
 	devmem->stats.free = 0;
+	devmem->stats.retired = 0;
 	spin_unlock_irq(&devmem->lock);
 
 	list_for_each_entry_safe(chunk, next, &gone, node) {
@@ -301,6 +308,20 @@ bool dmirror_devmem_break(struct dmirror_resv *resv)
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_break);
 
+/* The next span that no list has seen yet; it is on none. */
+static struct dmirror_span *span_first_use(struct dmirror_chunk *chunk)
+{
+	struct dmirror_span *span = &chunk->spans[chunk->nr_used++];
+
+	lockdep_assert_held(&chunk->devmem->lock);
+
+	INIT_LIST_HEAD(&span->node);
+	span->chunk = chunk;
+	span->nr_free = span_pages(chunk->devmem);
+
+	return span;
+}
+
 /* A whole free span off its list, or one that no list has seen yet. */
 static struct dmirror_span *span_take(struct dmirror_devmem *devmem)
 {
@@ -317,20 +338,24 @@ static struct dmirror_span *span_take(struct dmirror_devmem *devmem)
 		return span;
 	}
 
-	list_for_each_entry_reverse(chunk, &devmem->chunks, node) {
-		if (chunk->nr_used << devmem->large_order == chunk->nr_pages)
-			continue;
-		span = &chunk->spans[chunk->nr_used++];
-		INIT_LIST_HEAD(&span->node);
-		span->chunk = chunk;
-		span->nr_free = span_pages(devmem);
-		return span;
-	}
+	list_for_each_entry_reverse(chunk, &devmem->chunks, node)
+		if (chunk->nr_used << devmem->large_order != chunk->nr_pages)
+			return span_first_use(chunk);
 
 	/* The promise of the comment at the top of this file was broken. */
 	WARN_ON_ONCE(1);
 	devmem->nr_whole++;
 	return NULL;
+}
+
+/* A whole span, on no list any more, becomes one of single pages. */
+static void span_cut(struct dmirror_devmem *devmem, struct dmirror_span *span)
+{
+	lockdep_assert_held(&devmem->lock);
+
+	bitmap_set(span->chunk->free, span_first(span), span->nr_free);
+	devmem->nr_partial += span->nr_free;
+	list_add(&span->node, &devmem->partial);
 }
 
 static struct page *take_large(struct dmirror_devmem *devmem,
@@ -349,6 +374,18 @@ static struct page *take_large(struct dmirror_devmem *devmem,
 	return pfn_to_page(span->chunk->first_pfn + span_first(span));
 }
 
+/* One free page, by its number in the chunk, out of a cut span. */
+static void page_take(struct dmirror_devmem *devmem, struct dmirror_span *span,
+		      unsigned long bit)
+{
+	lockdep_assert_held(&devmem->lock);
+
+	__clear_bit(bit, span->chunk->free);
+	devmem->nr_partial--;
+	if (!--span->nr_free)
+		list_del_init(&span->node);
+}
+
 static struct page *take_small(struct dmirror_devmem *devmem,
 			       struct dmirror_span **from)
 {
@@ -363,18 +400,13 @@ static struct page *take_small(struct dmirror_devmem *devmem,
 		span = span_take(devmem);
 		if (!span)
 			return NULL;
-		bitmap_set(span->chunk->free, span_first(span), span->nr_free);
-		devmem->nr_partial += span->nr_free;
-		list_add(&span->node, &devmem->partial);
+		span_cut(devmem, span);
 	}
 
 	first = span_first(span);
 	bit = find_next_bit(span->chunk->free, first + span_pages(devmem),
 			    first);
-	__clear_bit(bit, span->chunk->free);
-	devmem->nr_partial--;
-	if (!--span->nr_free)
-		list_del_init(&span->node);
+	page_take(devmem, span, bit);
 	*from = span;
 
 	return pfn_to_page(span->chunk->first_pfn + bit);
@@ -411,18 +443,112 @@ static void put_small(struct dmirror_devmem *devmem, struct dmirror_span *span,
 	devmem->nr_whole++;
 }
 
+/* Pages that went bad while they were out stay out, for good. */
+static void put_good_pages(struct dmirror_devmem *devmem,
+			   struct dmirror_span *span, unsigned long pfn,
+			   unsigned long nr)
+{
+	unsigned long first = pfn - span->chunk->first_pfn, bit;
+
+	lockdep_assert_held(&devmem->lock);
+
+	for (bit = first; bit < first + nr; bit++) {
+		if (test_bit(bit, span->chunk->bad)) {
+			__set_bit(bit, span->chunk->retired);
+			devmem->stats.retired++;
+			continue;
+		}
+		put_small(devmem, span, span->chunk->first_pfn + bit, 1);
+		devmem->stats.free++;
+	}
+}
+
 static void put_pages(struct dmirror_devmem *devmem, struct dmirror_span *span,
 		      unsigned long pfn, unsigned int order)
 {
+	struct dmirror_chunk *chunk = span->chunk;
+	unsigned long first = pfn - chunk->first_pfn, nr = 1UL << order;
+
 	lockdep_assert_held(&devmem->lock);
+
+	if (find_next_bit(chunk->bad, first + nr, first) < first + nr) {
+		put_good_pages(devmem, span, pfn, nr);
+		return;
+	}
 
 	/* Less than a span is a part of one that was split. */
 	if (order && order == devmem->large_order)
 		put_large(devmem, span);
 	else
-		put_small(devmem, span, pfn, 1UL << order);
-	devmem->stats.free += 1UL << order;
+		put_small(devmem, span, pfn, nr);
+	devmem->stats.free += nr;
 }
+
+/* Can a page be taken away without breaking a promise. */
+static bool can_spare(struct dmirror_devmem *devmem, bool whole)
+{
+	unsigned long nr_whole = devmem->nr_whole - whole;
+	unsigned long nr_partial = devmem->nr_partial - 1;
+
+	lockdep_assert_held(&devmem->lock);
+
+	if (whole)
+		nr_partial += span_pages(devmem);
+	if (nr_whole < devmem->resv_large)
+		return false;
+
+	return nr_partial + (nr_whole - devmem->resv_large) *
+			    span_pages(devmem) >= devmem->resv_small;
+}
+
+/* A free page out of its span, if there is one to spare. */
+static bool retire_free(struct dmirror_devmem *devmem,
+			struct dmirror_chunk *chunk, unsigned long bit)
+{
+	unsigned long nr = bit >> devmem->large_order;
+	struct dmirror_span *span = &chunk->spans[nr];
+	bool whole;
+
+	lockdep_assert_held(&devmem->lock);
+
+	while (chunk->nr_used <= nr) {
+		struct dmirror_span *new = span_first_use(chunk);
+
+		list_add_tail(&new->node, &devmem->whole);
+	}
+	whole = span->nr_free == span_pages(devmem);
+	if ((!whole && !test_bit(bit, chunk->free)) || !can_spare(devmem, whole))
+		return false;
+
+	if (whole) {
+		list_del_init(&span->node);
+		devmem->nr_whole--;
+		span_cut(devmem, span);
+	}
+	page_take(devmem, span, bit);
+	__set_bit(bit, chunk->retired);
+	devmem->stats.free--;
+	devmem->stats.retired++;
+
+	return true;
+}
+
+int dmirror_devmem_retire(struct dmirror_chunk *chunk, unsigned long pfn)
+{
+	struct dmirror_devmem *devmem = chunk->devmem;
+	unsigned long bit = pfn - chunk->first_pfn;
+	bool done;
+
+	spin_lock_irq(&devmem->lock);
+	__set_bit(bit, chunk->bad);
+	/* Of a chunk that is about to go no list has a page any more. */
+	done = chunk->gone || test_bit(bit, chunk->retired) ||
+	       retire_free(devmem, chunk, bit);
+	spin_unlock_irq(&devmem->lock);
+
+	return done ? 0 : -EBUSY;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_retire);
 
 static struct dmirror_block *block_alloc(const struct dmirror_devmem *devmem,
 					 unsigned int order)

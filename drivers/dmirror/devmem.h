@@ -83,6 +83,9 @@ struct dmirror_span {
  * @nr_pages: number of pages
  * @nr_used: spans handed to the free lists so far; the others were never used
  * @free: one bit per page, set when a page of a cut span is free
+ * @bad: one bit per page, set when its storage is broken
+ * @retired: one bit per page, set when it is out of service
+ * @gone: on no list any more, about to be removed
  * @res: the memory kind's resource, if it has one
  * @pagemap: the memory kind's pagemap, if it has one
  * @spans: nr_pages >> devmem->large_order of them
@@ -94,6 +97,9 @@ struct dmirror_chunk {
 	unsigned long nr_pages;
 	unsigned long nr_used;
 	unsigned long *free;
+	unsigned long *bad;
+	unsigned long *retired;
+	bool gone;
 	struct resource *res;
 	struct dev_pagemap pagemap;
 	struct dmirror_span spans[];
@@ -119,6 +125,7 @@ struct dmirror_block {
  * @total: in all chunks
  * @free: not allocated; those promised to reservations are among them
  * @reserved: set aside by reservations and not yet allocated
+ * @retired: out of service, as their storage is broken
  * @chunks: number of chunks
  * @blocks: number of live backing blocks
  * @allocs: folios handed out since the start
@@ -128,6 +135,7 @@ struct dmirror_devmem_stats {
 	unsigned long total;
 	unsigned long free;
 	unsigned long reserved;
+	unsigned long retired;
 	unsigned long chunks;
 	unsigned long blocks;
 	unsigned long allocs;
@@ -295,6 +303,19 @@ void dmirror_devmem_free(struct page *page, unsigned int order);
  * here.
  */
 void dmirror_devmem_split(struct page *head, struct page *tail);
+
+/**
+ * dmirror_devmem_retire - a page's storage is broken
+ * @chunk: where it is
+ * @pfn: the page
+ *
+ * A free page is never handed out again. One that is out, or is promised to a
+ * reservation, retires when it comes back the next time.
+ *
+ * Context: process context, does not sleep.
+ * Return: 0 if it is out of service; -EBUSY if it is in use.
+ */
+int dmirror_devmem_retire(struct dmirror_chunk *chunk, unsigned long pfn);
 
 /**
  * dmirror_devmem_backing - where a device page's bytes are

@@ -340,7 +340,7 @@ static unsigned long pages_out(struct dmirror_devmem *devmem)
 	struct dmirror_devmem_stats stats;
 
 	dmirror_devmem_stats(devmem, &stats);
-	return stats.total - stats.free;
+	return stats.total - stats.free - stats.retired;
 }
 
 int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left)
@@ -366,6 +366,38 @@ int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left)
 	return *left ? -EBUSY : 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_migrate_evict);
+
+/*
+ * Whoever uses the page gets another one with what can still be read, and is
+ * not killed.
+ */
+int dmirror_migrate_memory_failure(struct dmirror_chunk *chunk,
+				   unsigned long pfn)
+{
+	unsigned long nr = 1UL << chunk->devmem->large_order;
+	unsigned long first;
+	struct eviction eviction = { };
+	int ret;
+
+	ret = dmirror_devmem_retire(chunk, pfn);
+	if (!ret)
+		return 0;
+	eviction.arrays = dmirror_arrays_alloc(nr);
+	if (!eviction.arrays)
+		return -ENOMEM;
+
+	/* The whole of the large folio that it may be a part of. */
+	first = chunk->first_pfn + ALIGN_DOWN(pfn - chunk->first_pfn, nr);
+	do {
+		eviction.split = 0;
+		evict_part(&eviction, chunk, first, nr);
+		ret = dmirror_devmem_retire(chunk, pfn);
+	} while (ret && eviction.split);
+	kvfree(eviction.arrays);
+
+	return ret;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_migrate_memory_failure);
 
 int dmirror_migrate_drain(struct dmirror_devmem *devmem)
 {

@@ -20,6 +20,7 @@
 #include <linux/mm_types.h>
 #include <linux/types.h>
 
+struct dmirror_chunk;
 struct dmirror_devmem;
 struct dmirror_mirror;
 struct vm_fault;
@@ -91,6 +92,24 @@ vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf);
  * Return: 0 when all are home; -EBUSY when some would not move; -ENOMEM.
  */
 int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left);
+
+/**
+ * dmirror_migrate_memory_failure - a page's storage is broken
+ * @chunk: where it is; has to stay, which a reference on its pagemap sees to
+ * @pfn: the page
+ *
+ * The page is never handed out again. If it is in use, its folio comes home,
+ * as far as it can be read.
+ *
+ * Context: process context, may sleep; no mmap_lock. Not chunk_lock: the end of
+ * a chunk waits under it for the reference that the caller holds.
+ * Contract: dev_pagemap_ops in include/linux/memremap.h.
+ * Return: 0 if the page is out of service; -EBUSY if it is still in use,
+ * because it cannot be read or somebody holds it: then it goes when that ends;
+ * -ENOMEM.
+ */
+int dmirror_migrate_memory_failure(struct dmirror_chunk *chunk,
+				   unsigned long pfn);
 
 /**
  * dmirror_migrate_drain - bring every page home and remove all chunks

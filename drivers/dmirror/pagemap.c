@@ -24,14 +24,35 @@ static void private_folio_split(struct folio *head, struct folio *tail)
 	dmirror_devmem_split(&head->page, &tail->page);
 }
 
+/* The first error is told, and the others are seen to all the same. */
+static int chunk_memory_failure(struct dev_pagemap *pagemap, unsigned long pfn,
+				unsigned long nr_pages, int flags)
+{
+	struct dmirror_chunk *chunk =
+		container_of(pagemap, struct dmirror_chunk, pagemap);
+	unsigned long i;
+	int ret = 0;
+
+	for (i = 0; i < nr_pages; i++) {
+		int err = dmirror_migrate_memory_failure(chunk, pfn + i);
+
+		if (!ret)
+			ret = err;
+	}
+
+	return ret;
+}
+
 static const struct dev_pagemap_ops private_pagemap_ops = {
 	.folio_free = chunk_folio_free,
+	.memory_failure = chunk_memory_failure,
 	.migrate_to_ram = dmirror_migrate_fault,
 	.folio_split = private_folio_split,
 };
 
 static const struct dev_pagemap_ops coherent_pagemap_ops = {
 	.folio_free = chunk_folio_free,
+	.memory_failure = chunk_memory_failure,
 };
 
 static int pagemap_add(struct dmirror_chunk *chunk, resource_size_t start,
