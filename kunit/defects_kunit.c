@@ -485,6 +485,7 @@ static void parameters_cannot_be_changed_later(struct kunit *test)
 #ifdef MODULE
 	DMIRROR_REQUIRES_BUILTIN(test);
 #else
+	const struct kernel_param_ops *want;
 	const struct kernel_param *param;
 	unsigned int nr = 0;
 
@@ -492,12 +493,14 @@ static void parameters_cannot_be_changed_later(struct kunit *test)
 		if (!strstarts(param->name, "dmirror."))
 			continue;
 		nr++;
+		want = strcmp(param->name, "dmirror.two_pass") ?
+		       &param_ops_ulong : &param_ops_bool;
 		KUNIT_EXPECT_EQ_MSG(test, param->perm, 0444, "%s",
 				    param->name);
-		KUNIT_EXPECT_PTR_EQ_MSG(test, param->ops, &param_ops_ulong,
-					"type of %s", param->name);
+		KUNIT_EXPECT_PTR_EQ_MSG(test, param->ops, want, "type of %s",
+					param->name);
 	}
-	KUNIT_EXPECT_EQ_MSG(test, nr, 3U, "parameters of the driver");
+	KUNIT_EXPECT_EQ_MSG(test, nr, 4U, "parameters of the driver");
 #endif
 }
 

@@ -30,6 +30,7 @@
  * @taint: the kernel's taint when the case began
  * @rnd: random numbers of this case, made from the seed and the case's name
  * @stub: for the replacements of static stubs of the case's suite
+ * @two_pass: for the suites of mirrors: the form of their notifiers
  * @coherent_parts: parts of the coherent memory that toy devices of the case have
  */
 struct dmirror_fixture {
@@ -37,6 +38,7 @@ struct dmirror_fixture {
 	unsigned long taint;
 	struct rnd_state rnd;
 	void *stub;
+	bool two_pass;
 	unsigned int coherent_parts;
 };
 

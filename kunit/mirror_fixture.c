@@ -7,6 +7,10 @@
 #include "../drivers/dmirror/inject.h"
 #include "../drivers/dmirror/snapshot.h"
 
+static bool two_pass;
+module_param(two_pass, bool, 0444);
+MODULE_PARM_DESC(two_pass, "have all suites' mirrors take invalidations in two passes");
+
 static void expect_no_armed_failure(void *data)
 {
 	struct kunit *test = data;
@@ -37,6 +41,21 @@ int dmirror_fixture_init_mm(struct kunit *test)
 	return book_armed_failures(test, dmirror_case_init_mm(test));
 }
 
+int dmirror_fixture_init_two_pass(struct kunit *test)
+{
+	int ret = dmirror_fixture_init_mm(test);
+
+	if (!ret)
+		dmirror_fixture(test)->two_pass = true;
+
+	return ret;
+}
+
+bool dmirror_two_pass(struct kunit *test)
+{
+	return two_pass || dmirror_fixture(test)->two_pass;
+}
+
 static void mirror_destroy_action(void *data)
 {
 	dmirror_mirror_destroy(data);
@@ -46,7 +65,8 @@ struct dmirror_mirror *dmirror_mirror_of(struct kunit *test,
 					 struct mm_struct *mm,
 					 struct dmirror_devmem *devmem)
 {
-	struct dmirror_mirror *mirror = dmirror_mirror_create(mm, devmem);
+	struct dmirror_mirror *mirror =
+		dmirror_mirror_create(mm, devmem, dmirror_two_pass(test));
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mirror);
 	KUNIT_ASSERT_EQ(test,

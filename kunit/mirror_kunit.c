@@ -265,8 +265,9 @@ static void copy_on_write_clears_the_old_page(struct kunit *test)
 static void mirrors_of_one_mm_are_independent(struct kunit *test)
 {
 	struct dmirror_mirror *one = dmirror_mirror_get(test, NULL);
-	struct dmirror_mirror *two = dmirror_mirror_create(one->notifier.mm,
-							   NULL);
+	struct dmirror_mirror *two =
+		dmirror_mirror_create(one->notifier.mm, NULL,
+				      dmirror_two_pass(test));
 	unsigned long addr = mirrored(test, one, 4);
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, two);
@@ -286,14 +287,25 @@ static void mirrors_of_one_mm_are_independent(struct kunit *test)
 static bool invalidate(struct dmirror_mirror *mirror, unsigned long start,
 		       unsigned long end, unsigned int flags)
 {
+	const struct mmu_interval_notifier_ops *ops = mirror->notifier.ops;
+	unsigned long seq = mirror->notifier.invalidate_seq;
+	struct mmu_interval_notifier_finish *finish = NULL;
 	struct mmu_notifier_range range;
+	bool done;
 
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, flags,
 				mirror->notifier.mm, start, end);
 
 	/* The sequence stays: core mm knows nothing of this invalidation. */
-	return mirror->notifier.ops->invalidate(&mirror->notifier, &range,
-						mirror->notifier.invalidate_seq);
+	if (ops->invalidate)
+		return ops->invalidate(&mirror->notifier, &range, seq);
+	done = ops->invalidate_start(&mirror->notifier, &range, seq, &finish);
+	if (finish) {
+		finish->notifier = &mirror->notifier;
+		ops->invalidate_finish(finish);
+	}
+
+	return done;
 }
 
 static void invalidation_is_exact(struct kunit *test)
@@ -389,6 +401,99 @@ static void non_blockable_invalidation_is_refused(struct kunit *test)
 	dmirror_expect_pt(test, mirror, addr, "-w", "after the invalidation");
 	DMIRROR_EXPECT_ERRNO(test, fault(mirror, addr, 2, DMIRROR_PERM_WRITE),
 			     0, "fault after the refusal and the invalidation");
+}
+
+/**
+ * struct witness - an interval notifier that looks at a mirror
+ * @notifier: after the mirror's own, as it begins later
+ * @mirror: the mirror
+ * @calls: invalidations it was told of
+ * @entries: entries of the mirror at the first of them
+ */
+struct witness {
+	struct mmu_interval_notifier notifier;
+	struct dmirror_mirror *mirror;
+	unsigned int calls;
+	unsigned long entries;
+};
+
+static bool witness_invalidate(struct mmu_interval_notifier *notifier,
+			       const struct mmu_notifier_range *range,
+			       unsigned long cur_seq)
+{
+	struct witness *witness =
+		container_of(notifier, struct witness, notifier);
+
+	mmu_interval_set_seq(notifier, cur_seq);
+	mutex_lock(&witness->mirror->pt.lock);
+	if (!witness->calls++)
+		witness->entries = witness->mirror->pt.nr;
+	mutex_unlock(&witness->mirror->pt.lock);
+
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops witness_ops = {
+	.invalidate = witness_invalidate,
+};
+
+static struct witness *witness_get(struct kunit *test,
+				   struct dmirror_mirror *mirror,
+				   unsigned long addr)
+{
+	struct witness *witness =
+		kunit_kzalloc(test, sizeof(*witness), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, witness);
+	witness->mirror = mirror;
+	DMIRROR_ASSERT_OK(test,
+			  mmu_interval_notifier_insert(&witness->notifier,
+						       mirror->notifier.mm,
+						       addr, PAGE_SIZE,
+						       &witness_ops),
+			  "second notifier");
+
+	return witness;
+}
+
+/* With two passes the entries go in the second, after all other notifiers. */
+static void entries_go_in_the_last_pass(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	bool two_pass = dmirror_two_pass(test);
+	unsigned long addr = mirrored(test, mirror, 4);
+	struct witness *witness = witness_get(test, mirror, addr);
+	struct dmirror_mirror_stats stats;
+
+	dmirror_user_unmap(test, addr, 3);
+	mmu_interval_notifier_remove(&witness->notifier);
+	KUNIT_EXPECT_EQ_MSG(test, witness->calls, 1U,
+			    "invalidations that the other notifier saw");
+	KUNIT_EXPECT_EQ_MSG(test, witness->entries, two_pass ? 4UL : 1UL,
+			    "entries while the other notifier was told");
+	dmirror_expect_pt(test, mirror, addr, "---w", "after munmap");
+	dmirror_mirror_stats(mirror, &stats);
+	KUNIT_EXPECT_EQ(test, stats.finishes, two_pass ? 1UL : 0UL);
+}
+
+/* Without memory for the note between the passes it is all done at once. */
+static void without_memory_one_pass_does_it(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = mirrored(test, mirror, 4);
+	struct witness *witness = witness_get(test, mirror, addr);
+	struct dmirror_mirror_stats stats;
+
+	if (dmirror_two_pass(test))
+		dmirror_inject_arm(DMIRROR_INJECT_FINISH_ALLOC, 1);
+	dmirror_user_unmap(test, addr, 3);
+	mmu_interval_notifier_remove(&witness->notifier);
+	KUNIT_EXPECT_EQ_MSG(test, witness->entries, 1UL,
+			    "entries while the other notifier was told");
+	dmirror_expect_pt(test, mirror, addr, "---w", "after munmap");
+	dmirror_mirror_stats(mirror, &stats);
+	KUNIT_EXPECT_EQ(test, stats.finishes, 0UL);
+	KUNIT_EXPECT_EQ(test, stats.invalidations, 1UL);
 }
 
 static void unmap_during_fault(struct kunit *test)
@@ -552,7 +657,7 @@ static void dead_mm_is_not_mirrored(struct kunit *test)
 
 	mmgrab(mm);
 	dmirror_user_exit(test);
-	mirror = dmirror_mirror_create(mm, NULL);
+	mirror = dmirror_mirror_create(mm, NULL, dmirror_two_pass(test));
 	mmdrop(mm);
 	DMIRROR_EXPECT_ERRNO(test, PTR_ERR_OR_ZERO(mirror), -ESRCH,
 			     "mirror of a dead mm");
@@ -567,7 +672,8 @@ static void destroy_lets_the_mm_live(struct kunit *test)
 	unsigned int round;
 
 	for (round = 1; round <= 3; round++) {
-		mirror = dmirror_mirror_create(dmirror_fixture(test)->mm, NULL);
+		mirror = dmirror_mirror_create(dmirror_fixture(test)->mm, NULL,
+					       dmirror_two_pass(test));
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mirror);
 		dmirror_device_write(test, mirror, addr, 3, round, "write");
 		dmirror_mirror_destroy(mirror);
@@ -577,35 +683,41 @@ static void destroy_lets_the_mm_live(struct kunit *test)
 	dmirror_mirror_destroy(NULL);
 }
 
-static struct kunit_case mirror_cases[] = {
-	KUNIT_CASE(range_check_rejects_bad_ranges),
-	KUNIT_CASE(fault_maps_what_the_cpu_maps),
-	KUNIT_CASE(fault_uses_the_pages_of_the_cpu),
-	KUNIT_CASE(faults_longer_than_a_batch),
-	KUNIT_CASE(fault_errors),
-	KUNIT_CASE(fault_failure_leaves_no_slot),
-	KUNIT_CASE(lost_slot_is_retried),
-	KUNIT_CASE(munmap_clears_its_range),
-	KUNIT_CASE(mapping_over_clears_its_range),
-	KUNIT_CASE(dontneed_clears_its_range),
-	KUNIT_CASE(mprotect_clears_its_range),
-	KUNIT_CASE(copy_on_write_clears_the_old_page),
-	KUNIT_CASE(mirrors_of_one_mm_are_independent),
-	KUNIT_CASE(invalidation_is_exact),
-	KUNIT_CASE(invalidation_of_everything),
-	KUNIT_CASE(partial_pages_are_rounded_out),
-	KUNIT_CASE(non_blockable_invalidation_is_refused),
-	KUNIT_CASE(unmap_during_fault),
-	KUNIT_CASE(replacement_during_fault),
-	KUNIT_CASE(protection_during_fault),
-	KUNIT_CASE(invalidation_elsewhere_does_no_harm),
-	KUNIT_CASE(fault_gives_up_in_time),
-	KUNIT_CASE(fault_can_be_killed),
-	KUNIT_CASE(long_fault_can_be_killed),
-	KUNIT_CASE(mm_dies_under_the_mirror),
-	KUNIT_CASE(dead_mm_is_not_mirrored),
-	KUNIT_CASE(destroy_lets_the_mm_live),
+/* KUnit keeps a case's result in it: the two suites cannot share them. */
+#define MIRROR_CASES							\
+	KUNIT_CASE(range_check_rejects_bad_ranges),			\
+	KUNIT_CASE(fault_maps_what_the_cpu_maps),			\
+	KUNIT_CASE(fault_uses_the_pages_of_the_cpu),			\
+	KUNIT_CASE(faults_longer_than_a_batch),				\
+	KUNIT_CASE(fault_errors),					\
+	KUNIT_CASE(fault_failure_leaves_no_slot),			\
+	KUNIT_CASE(lost_slot_is_retried),				\
+	KUNIT_CASE(munmap_clears_its_range),				\
+	KUNIT_CASE(mapping_over_clears_its_range),			\
+	KUNIT_CASE(dontneed_clears_its_range),				\
+	KUNIT_CASE(mprotect_clears_its_range),				\
+	KUNIT_CASE(copy_on_write_clears_the_old_page),			\
+	KUNIT_CASE(mirrors_of_one_mm_are_independent),			\
+	KUNIT_CASE(invalidation_is_exact),				\
+	KUNIT_CASE(invalidation_of_everything),				\
+	KUNIT_CASE(partial_pages_are_rounded_out),			\
+	KUNIT_CASE(non_blockable_invalidation_is_refused),		\
+	KUNIT_CASE(entries_go_in_the_last_pass),			\
+	KUNIT_CASE(without_memory_one_pass_does_it),			\
+	KUNIT_CASE(unmap_during_fault),					\
+	KUNIT_CASE(replacement_during_fault),				\
+	KUNIT_CASE(protection_during_fault),				\
+	KUNIT_CASE(invalidation_elsewhere_does_no_harm),		\
+	KUNIT_CASE(fault_gives_up_in_time),				\
+	KUNIT_CASE(fault_can_be_killed),				\
+	KUNIT_CASE(long_fault_can_be_killed),				\
+	KUNIT_CASE(mm_dies_under_the_mirror),				\
+	KUNIT_CASE(dead_mm_is_not_mirrored),				\
+	KUNIT_CASE(destroy_lets_the_mm_live),				\
 	{}
-};
+
+static struct kunit_case mirror_cases[] = { MIRROR_CASES };
+static struct kunit_case two_pass_cases[] = { MIRROR_CASES };
 
 DMIRROR_SUITE(mirror, dmirror_fixture_init_mm, mirror_cases);
+DMIRROR_SUITE(mirror_two_pass, dmirror_fixture_init_two_pass, two_pass_cases);

@@ -31,12 +31,18 @@ static int device_setup(struct dmirror_device *device,
 	if (ret)
 		return ret;
 	device->devmem.region = config->region;
-	if (!config->fops)
-		return 0;
+	device->two_pass = config->two_pass;
 
+	return config->fops ? dmirror_device_publish(device, config) : 0;
+}
+
+int dmirror_device_publish(struct dmirror_device *device,
+			   const struct dmirror_device_config *config)
+{
 	cdev_init(&device->cdev, config->fops);
 	device->cdev.owner = config->fops->owner;
 	device->dev.devt = config->devt;
+
 	return cdev_device_add(&device->cdev, &device->dev);
 }
 

@@ -22,11 +22,13 @@
  * @dev: the driver core's part, which counts references
  * @cdev: the character device, unused without file operations
  * @devmem: the device's own memory
+ * @two_pass: whether mirrors of its files take invalidations in two passes
  */
 struct dmirror_device {
 	struct device dev;
 	struct cdev cdev;
 	struct dmirror_devmem devmem;
+	bool two_pass;
 };
 
 /**
@@ -37,8 +39,9 @@ struct dmirror_device {
  * @max_chunks: limit of growth
  * @region: where the memory is, if the kind has a fixed place
  * @id: its number, part of its name
+ * @two_pass: see struct dmirror_device
  * @devt: its device number; unused without @fops
- * @fops: file operations, or NULL for a device that nobody can open
+ * @fops: file operations, or NULL for a device that nobody can open yet
  */
 struct dmirror_device_config {
 	const struct dmirror_devmem_ops *ops;
@@ -47,6 +50,7 @@ struct dmirror_device_config {
 	unsigned long max_chunks;
 	struct range region;
 	unsigned int id;
+	bool two_pass;
 	dev_t devt;
 	const struct file_operations *fops;
 };
@@ -64,6 +68,19 @@ struct dmirror_device_config {
  */
 struct dmirror_device *
 dmirror_device_create(const struct dmirror_device_config *config);
+
+/**
+ * dmirror_device_publish - let a device be opened
+ * @device: a device that was created without file operations
+ * @config: devt and fops are used
+ *
+ * From here on a file of it may be open, so that only its users can end it.
+ *
+ * Context: process context, may sleep.
+ * Return: 0 or the driver core's error.
+ */
+int dmirror_device_publish(struct dmirror_device *device,
+			   const struct dmirror_device_config *config);
 
 /**
  * dmirror_device_destroy - end a device

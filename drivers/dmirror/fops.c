@@ -296,7 +296,8 @@ static int fops_open(struct inode *inode, struct file *file)
 		container_of(inode->i_cdev, struct dmirror_device, cdev);
 	struct dmirror_mirror *mirror;
 
-	mirror = dmirror_mirror_create(current->mm, &device->devmem);
+	mirror = dmirror_mirror_create(current->mm, &device->devmem,
+				       device->two_pass);
 	if (IS_ERR(mirror))
 		return PTR_ERR(mirror);
 

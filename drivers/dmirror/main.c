@@ -32,6 +32,11 @@ static unsigned long spm_size = SZ_256M;
 module_param(spm_size, ulong, 0444);
 MODULE_PARM_DESC(spm_size, "Bytes of memory of each coherent device");
 
+static bool two_pass;
+module_param(two_pass, bool, 0444);
+MODULE_PARM_DESC(two_pass,
+		 "Take invalidations in core mm's two passes instead of one");
+
 static struct dmirror_device *devices[NR_DEVICES];
 static dev_t first_devt;
 
@@ -67,14 +72,23 @@ static int create_device(unsigned int id)
 	struct dmirror_device *device;
 
 	config = id < NR_PRIVATE ? private_config(id) : coherent_config(id);
-	config.devt = MKDEV(MAJOR(first_devt), id);
-	config.fops = &dmirror_fops;
+	config.two_pass = two_pass;
 	device = dmirror_device_create(&config);
 	if (IS_ERR(device))
 		return PTR_ERR(device);
 
 	devices[id] = device;
 	return 0;
+}
+
+static int publish_device(unsigned int id)
+{
+	const struct dmirror_device_config config = {
+		.devt = MKDEV(MAJOR(first_devt), id),
+		.fops = &dmirror_fops,
+	};
+
+	return dmirror_device_publish(devices[id], &config);
 }
 
 static void destroy_devices(void)
@@ -86,9 +100,49 @@ static void destroy_devices(void)
 			dmirror_device_destroy(devices[id]);
 }
 
+/*
+ * A device that is there can be open, and then nothing takes it away but the
+ * end of the module, which its file prevents. So what comes after the first
+ * one may fail, but not all of the module with it.
+ */
+static int __init publish_devices(unsigned int nr)
+{
+	unsigned int id;
+	int ret;
+
+	for (id = 0; id < nr; id++) {
+		ret = publish_device(id);
+		if (!ret)
+			continue;
+		pr_err("dmirror: device %u cannot be opened (%pe)\n", id,
+		       ERR_PTR(ret));
+		if (!id)
+			return ret;
+	}
+
+	return 0;
+}
+
+static int __init create_devices(unsigned int nr)
+{
+	unsigned int id;
+	int ret;
+
+	for (id = 0; id < nr; id++) {
+		ret = create_device(id);
+		if (!ret)
+			continue;
+		pr_err("dmirror: device %u cannot be made (%pe)\n", id,
+		       ERR_PTR(ret));
+		return ret;
+	}
+
+	return 0;
+}
+
 static int __init dmirror_init(void)
 {
-	unsigned int id, nr = NR_PRIVATE;
+	unsigned int nr = NR_PRIVATE;
 	int ret;
 
 	if (spm_addr_dev0 && spm_addr_dev1)
@@ -101,20 +155,14 @@ static int __init dmirror_init(void)
 	if (ret)
 		return ret;
 
-	for (id = 0; id < nr; id++) {
-		ret = create_device(id);
-		if (ret) {
-			pr_err("dmirror: device %u cannot be made (%pe)\n", id,
-			       ERR_PTR(ret));
-			goto out_destroy;
-		}
+	ret = create_devices(nr);
+	if (!ret)
+		ret = publish_devices(nr);
+	if (ret) {
+		destroy_devices();
+		unregister_chrdev_region(first_devt, NR_DEVICES);
 	}
 
-	return 0;
-
-out_destroy:
-	destroy_devices();
-	unregister_chrdev_region(first_devt, NR_DEVICES);
 	return ret;
 }
 module_init(dmirror_init);

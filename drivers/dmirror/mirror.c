@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 
 #include "devmem.h"
+#include "inject.h"
 #include "mm.h"
 
 int dmirror_range_check(unsigned long addr, unsigned long npages,
@@ -36,42 +37,135 @@ bool dmirror_mirror_update_lock(struct dmirror_mirror *mirror,
 	return false;
 }
 
+static struct dmirror_mirror *mirror_of(struct mmu_interval_notifier *notifier)
+{
+	return container_of(notifier, struct dmirror_mirror, notifier);
+}
+
+/*
+ * Our own wish for a page that we may have an entry of: the CPU alone loses
+ * it. Its sequence has to stay for exclusive.c to see others.
+ */
+static bool is_own_wish(const struct dmirror_mirror *mirror,
+			const struct mmu_notifier_range *range)
+{
+	return range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == mirror;
+}
+
+/* At the end of an mm the range's end is ULONG_MAX: do not wrap. */
+static unsigned long end_vpn(const struct mmu_notifier_range *range)
+{
+	return (range->end >> PAGE_SHIFT) + !PAGE_ALIGNED(range->end);
+}
+
+static void clear_locked(struct dmirror_mirror *mirror, unsigned long start,
+			 unsigned long end)
+{
+	lockdep_assert_held(&mirror->pt.lock);
+
+	mirror->stats.invalidations++;
+	mirror->stats.cleared += dmirror_pt_clear(&mirror->pt, start, end);
+}
+
 static bool mirror_invalidate(struct mmu_interval_notifier *notifier,
 			      const struct mmu_notifier_range *range,
 			      unsigned long cur_seq)
 {
-	struct dmirror_mirror *mirror =
-		container_of(notifier, struct dmirror_mirror, notifier);
-	unsigned long end_vpn;
+	struct dmirror_mirror *mirror = mirror_of(notifier);
 
-	/*
-	 * Our own wish for a page that we may have an entry of: the CPU alone
-	 * loses it. Its sequence has to stay for exclusive.c to see others.
-	 */
-	if (range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == mirror)
+	if (is_own_wish(mirror, range))
 		return true;
-
 	if (!dmirror_mirror_update_lock(mirror, range))
 		return false;
 
-	/* At the end of an mm the range's end is ULONG_MAX: do not wrap. */
-	end_vpn = (range->end >> PAGE_SHIFT) + !PAGE_ALIGNED(range->end);
 	mmu_interval_set_seq(notifier, cur_seq);
-	mirror->stats.invalidations++;
-	mirror->stats.cleared += dmirror_pt_clear(&mirror->pt,
-						  range->start >> PAGE_SHIFT,
-						  end_vpn);
+	clear_locked(mirror, range->start >> PAGE_SHIFT, end_vpn(range));
 	mutex_unlock(&mirror->pt.lock);
 
 	return true;
 }
 
-static const struct mmu_interval_notifier_ops mirror_notifier_ops = {
+static const struct mmu_interval_notifier_ops one_pass_ops = {
 	.invalidate = mirror_invalidate,
 };
 
+/**
+ * struct finish - what the first pass leaves to the second
+ * @core: core mm's part
+ * @start: first virtual page
+ * @end: one past the last
+ */
+struct finish {
+	struct mmu_interval_notifier_finish core;
+	unsigned long start;
+	unsigned long end;
+};
+
+/* No reclaim: it is called with the locks of the mm held. */
+static struct finish *finish_alloc(const struct mmu_notifier_range *range)
+{
+	struct finish *finish;
+
+	if (!mmu_notifier_range_blockable(range) ||
+	    dmirror_should_fail(DMIRROR_INJECT_FINISH_ALLOC))
+		return NULL;
+	finish = kmalloc_obj(*finish, GFP_NOWAIT);
+	if (!finish)
+		return NULL;
+
+	finish->start = range->start >> PAGE_SHIFT;
+	finish->end = end_vpn(range);
+	return finish;
+}
+
+/*
+ * The first pass of two: nothing new gets into the table, as the sequence has
+ * moved, and what is there is taken away in the second, when the first ones
+ * of all other notifiers are done. Without memory, or if it may not sleep
+ * later, it does all at once.
+ */
+static bool mirror_invalidate_start(struct mmu_interval_notifier *notifier,
+				    const struct mmu_notifier_range *range,
+				    unsigned long cur_seq,
+				    struct mmu_interval_notifier_finish **core)
+{
+	struct dmirror_mirror *mirror = mirror_of(notifier);
+	struct finish *finish;
+
+	if (is_own_wish(mirror, range))
+		return true;
+	finish = finish_alloc(range);
+	if (!finish)
+		return mirror_invalidate(notifier, range, cur_seq);
+
+	mutex_lock(&mirror->pt.lock);
+	mmu_interval_set_seq(notifier, cur_seq);
+	mutex_unlock(&mirror->pt.lock);
+	*core = &finish->core;
+
+	return true;
+}
+
+static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *core)
+{
+	struct dmirror_mirror *mirror = mirror_of(core->notifier);
+	struct finish *finish = container_of(core, struct finish, core);
+
+	mutex_lock(&mirror->pt.lock);
+	clear_locked(mirror, finish->start, finish->end);
+	mirror->stats.finishes++;
+	mutex_unlock(&mirror->pt.lock);
+	kfree(finish);
+}
+
+static const struct mmu_interval_notifier_ops two_pass_ops = {
+	.invalidate_start = mirror_invalidate_start,
+	.invalidate_finish = mirror_invalidate_finish,
+};
+
 struct dmirror_mirror *dmirror_mirror_create(struct mm_struct *mm,
-					     struct dmirror_devmem *devmem)
+					     struct dmirror_devmem *devmem,
+					     bool two_pass)
 {
 	struct dmirror_mirror *mirror;
 	int ret;
@@ -89,7 +183,8 @@ struct dmirror_mirror *dmirror_mirror_create(struct mm_struct *mm,
 	atomic_long_set(&mirror->refused, 0);
 	ret = mmu_interval_notifier_insert(&mirror->notifier, mm, 0,
 					   ULONG_MAX & PAGE_MASK,
-					   &mirror_notifier_ops);
+					   two_pass ? &two_pass_ops :
+					   &one_pass_ops);
 	if (ret)
 		goto out_free;
 	mmput(mm);

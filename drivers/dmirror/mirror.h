@@ -6,7 +6,7 @@
  * page table (pt) that it keeps true.
  * Lock: pt.lock covers the table, the notifier's sequence number and the
  * counters.
- * May call: mm, pt, devmem.
+ * May call: mm, pt, devmem, inject.
  *
  * Lock order of the driver:
  *
@@ -41,12 +41,14 @@ struct mm_struct;
 /**
  * struct dmirror_mirror_stats - what happened to a mirror
  * @invalidations: invalidations that were carried out
+ * @finishes: those of them that took two passes
  * @cleared: entries they took away
  * @faults: calls of dmirror_mirror_fault()
  * @retries: times a fault had to start anew because of an invalidation
  */
 struct dmirror_mirror_stats {
 	unsigned long invalidations;
+	unsigned long finishes;
 	unsigned long cleared;
 	unsigned long faults;
 	unsigned long retries;
@@ -143,13 +145,16 @@ bool dmirror_mirror_update_lock(struct dmirror_mirror *mirror,
  * dmirror_mirror_create - mirror an mm
  * @mm: the mm; no reference on its users is kept
  * @devmem: the device's own memory, or NULL; has to live longer
+ * @two_pass: which of core mm's two forms of an interval notifier: one call of
+ *	invalidate(), or invalidate_start() and invalidate_finish()
  *
  * Context: process context, may sleep; takes mmap_lock for writing.
  * Return: the mirror, or an ERR_PTR(): -ESRCH if the mm has no user left,
  * -ENOMEM.
  */
 struct dmirror_mirror *dmirror_mirror_create(struct mm_struct *mm,
-					     struct dmirror_devmem *devmem);
+					     struct dmirror_devmem *devmem,
+					     bool two_pass);
 
 /**
  * dmirror_mirror_destroy - end a mirror
