@@ -41,16 +41,6 @@ int dmirror_fixture_init_mm(struct kunit *test)
 	return book_armed_failures(test, dmirror_case_init_mm(test));
 }
 
-int dmirror_fixture_init_two_pass(struct kunit *test)
-{
-	int ret = dmirror_fixture_init_mm(test);
-
-	if (!ret)
-		dmirror_fixture(test)->two_pass = true;
-
-	return ret;
-}
-
 bool dmirror_two_pass(struct kunit *test)
 {
 	return two_pass || dmirror_fixture(test)->two_pass;

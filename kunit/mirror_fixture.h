@@ -31,14 +31,6 @@ int dmirror_fixture_init(struct kunit *test);
 int dmirror_fixture_init_mm(struct kunit *test);
 
 /**
- * dmirror_fixture_init_two_pass - the same, with the other form of notifier
- * @test: the case; its mirrors take invalidations in two passes
- *
- * Return: 0 or an errno, as KUnit wants it.
- */
-int dmirror_fixture_init_two_pass(struct kunit *test);
-
-/**
  * dmirror_two_pass - which form of notifier the mirrors of a case have
  * @test: the case
  *

@@ -683,41 +683,60 @@ static void destroy_lets_the_mm_live(struct kunit *test)
 	dmirror_mirror_destroy(NULL);
 }
 
-/* KUnit keeps a case's result in it: the two suites cannot share them. */
-#define MIRROR_CASES							\
-	KUNIT_CASE(range_check_rejects_bad_ranges),			\
-	KUNIT_CASE(fault_maps_what_the_cpu_maps),			\
-	KUNIT_CASE(fault_uses_the_pages_of_the_cpu),			\
-	KUNIT_CASE(faults_longer_than_a_batch),				\
-	KUNIT_CASE(fault_errors),					\
-	KUNIT_CASE(fault_failure_leaves_no_slot),			\
-	KUNIT_CASE(lost_slot_is_retried),				\
-	KUNIT_CASE(munmap_clears_its_range),				\
-	KUNIT_CASE(mapping_over_clears_its_range),			\
-	KUNIT_CASE(dontneed_clears_its_range),				\
-	KUNIT_CASE(mprotect_clears_its_range),				\
-	KUNIT_CASE(copy_on_write_clears_the_old_page),			\
-	KUNIT_CASE(mirrors_of_one_mm_are_independent),			\
-	KUNIT_CASE(invalidation_is_exact),				\
-	KUNIT_CASE(invalidation_of_everything),				\
-	KUNIT_CASE(partial_pages_are_rounded_out),			\
-	KUNIT_CASE(non_blockable_invalidation_is_refused),		\
-	KUNIT_CASE(entries_go_in_the_last_pass),			\
-	KUNIT_CASE(without_memory_one_pass_does_it),			\
-	KUNIT_CASE(unmap_during_fault),					\
-	KUNIT_CASE(replacement_during_fault),				\
-	KUNIT_CASE(protection_during_fault),				\
-	KUNIT_CASE(invalidation_elsewhere_does_no_harm),		\
-	KUNIT_CASE(fault_gives_up_in_time),				\
-	KUNIT_CASE(fault_can_be_killed),				\
-	KUNIT_CASE(long_fault_can_be_killed),				\
-	KUNIT_CASE(mm_dies_under_the_mirror),				\
-	KUNIT_CASE(dead_mm_is_not_mirrored),				\
-	KUNIT_CASE(destroy_lets_the_mm_live),				\
+/* Every case with each form of core mm's interval notifiers. */
+static const struct form {
+	const char *name;
+	bool two_pass;
+} forms[] = {
+	{ "one_pass", false },
+	{ "two_pass", true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(form, forms, name);
+
+static int mirror_init(struct kunit *test)
+{
+	const struct form *form = test->param_value;
+	int ret = dmirror_fixture_init_mm(test);
+
+	if (!ret)
+		dmirror_fixture(test)->two_pass = form->two_pass;
+
+	return ret;
+}
+
+static struct kunit_case mirror_cases[] = {
+	KUNIT_CASE_PARAM(range_check_rejects_bad_ranges, form_gen_params),
+	KUNIT_CASE_PARAM(fault_maps_what_the_cpu_maps, form_gen_params),
+	KUNIT_CASE_PARAM(fault_uses_the_pages_of_the_cpu, form_gen_params),
+	KUNIT_CASE_PARAM(faults_longer_than_a_batch, form_gen_params),
+	KUNIT_CASE_PARAM(fault_errors, form_gen_params),
+	KUNIT_CASE_PARAM(fault_failure_leaves_no_slot, form_gen_params),
+	KUNIT_CASE_PARAM(lost_slot_is_retried, form_gen_params),
+	KUNIT_CASE_PARAM(munmap_clears_its_range, form_gen_params),
+	KUNIT_CASE_PARAM(mapping_over_clears_its_range, form_gen_params),
+	KUNIT_CASE_PARAM(dontneed_clears_its_range, form_gen_params),
+	KUNIT_CASE_PARAM(mprotect_clears_its_range, form_gen_params),
+	KUNIT_CASE_PARAM(copy_on_write_clears_the_old_page, form_gen_params),
+	KUNIT_CASE_PARAM(mirrors_of_one_mm_are_independent, form_gen_params),
+	KUNIT_CASE_PARAM(invalidation_is_exact, form_gen_params),
+	KUNIT_CASE_PARAM(invalidation_of_everything, form_gen_params),
+	KUNIT_CASE_PARAM(partial_pages_are_rounded_out, form_gen_params),
+	KUNIT_CASE_PARAM(non_blockable_invalidation_is_refused,
+			 form_gen_params),
+	KUNIT_CASE_PARAM(entries_go_in_the_last_pass, form_gen_params),
+	KUNIT_CASE_PARAM(without_memory_one_pass_does_it, form_gen_params),
+	KUNIT_CASE_PARAM(unmap_during_fault, form_gen_params),
+	KUNIT_CASE_PARAM(replacement_during_fault, form_gen_params),
+	KUNIT_CASE_PARAM(protection_during_fault, form_gen_params),
+	KUNIT_CASE_PARAM(invalidation_elsewhere_does_no_harm, form_gen_params),
+	KUNIT_CASE_PARAM(fault_gives_up_in_time, form_gen_params),
+	KUNIT_CASE_PARAM(fault_can_be_killed, form_gen_params),
+	KUNIT_CASE_PARAM(long_fault_can_be_killed, form_gen_params),
+	KUNIT_CASE_PARAM(mm_dies_under_the_mirror, form_gen_params),
+	KUNIT_CASE_PARAM(dead_mm_is_not_mirrored, form_gen_params),
+	KUNIT_CASE_PARAM(destroy_lets_the_mm_live, form_gen_params),
 	{}
+};
 
-static struct kunit_case mirror_cases[] = { MIRROR_CASES };
-static struct kunit_case two_pass_cases[] = { MIRROR_CASES };
-
-DMIRROR_SUITE(mirror, dmirror_fixture_init_mm, mirror_cases);
-DMIRROR_SUITE(mirror_two_pass, dmirror_fixture_init_two_pass, two_pass_cases);
+DMIRROR_SUITE(mirror, mirror_init, mirror_cases);

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "inject.h"
+#include "trace.h"
 
 /*
  * What is promised to reservations can always be kept:
@@ -132,6 +133,7 @@ static int chunk_add(struct dmirror_devmem *devmem)
 	devmem->stats.total += chunk->nr_pages;
 	devmem->stats.free += chunk->nr_pages;
 	spin_unlock_irq(&devmem->lock);
+	trace_dmirror_chunk(devmem, chunk->first_pfn, chunk->nr_pages, true);
 
 	return 0;
 }
@@ -163,6 +165,8 @@ int dmirror_devmem_fini(struct dmirror_devmem *devmem)
 	spin_unlock_irq(&devmem->lock);
 
 	list_for_each_entry_safe(chunk, next, &gone, node) {
+		trace_dmirror_chunk(devmem, chunk->first_pfn, chunk->nr_pages,
+				    false);
 		devmem->ops->chunk_del(chunk);
 		chunk_free(chunk);
 	}

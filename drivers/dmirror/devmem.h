@@ -10,7 +10,7 @@
  * devmem->lock, an IRQ-safe spinlock, covers free lists, reservations and
  * counters; it is innermost, because core mm frees device folios from any
  * context.
- * May call: inject. What a kind of memory does differently (private, coherent,
+ * May call: inject, trace. What a kind of memory does differently (private, coherent,
  * the tests' fake) comes in through struct dmirror_devmem_ops.
  *
  * Vocabulary:

@@ -11,6 +11,7 @@
 #include "mirror.h"
 #include "mm.h"
 #include "plan.h"
+#include "trace.h"
 
 /**
  * struct migration - one migration of a range under way
@@ -104,13 +105,17 @@ static int migrate_part(struct migration *migration,
 		.flags = migration->flags,
 	};
 	struct dmirror_batch batch;
-	unsigned long had, offered;
+	unsigned long had, offered, moved;
 	int ret;
 
 	had = resv->small + (resv->large << mirror->devmem->large_order);
 	dmirror_batch_vma(&batch, &plan, &args, migration->arrays->outcome);
 	ret = dmirror_batch_run(&batch, true);
-	migration->moved += dmirror_batch_count(&batch, DMIRROR_OUTCOME_MOVED);
+	moved = dmirror_batch_count(&batch, DMIRROR_OUTCOME_MOVED);
+	migration->moved += moved;
+	trace_dmirror_migrate(mirror->devmem,
+			      is_to_devmem(migration) ? "to_devmem" : "to_ram",
+			      start, batch.nr, moved, ret);
 	if (ret)
 		return ret;
 
@@ -253,15 +258,18 @@ static vm_fault_t fault_part(struct vm_fault *vmf,
 		.fault_page = vmf->page,
 	};
 	struct dmirror_batch batch;
+	unsigned long moved;
+	int ret;
 
 	dmirror_batch_vma(&batch, &plan, &args, arrays->outcome);
 	/* Not killable: what the CPU waits for is worth a copy. */
-	if (dmirror_batch_run(&batch, false))
+	ret = dmirror_batch_run(&batch, false);
+	moved = dmirror_batch_count(&batch, DMIRROR_OUTCOME_MOVED);
+	trace_dmirror_migrate(devmem, "fault", start, batch.nr, moved, ret);
+	if (ret)
 		return VM_FAULT_SIGBUS;
-	if (dmirror_batch_count(&batch, DMIRROR_OUTCOME_MOVED))
-		return 0;
 
-	return fault_result(&batch);
+	return moved ? 0 : fault_result(&batch);
 }
 
 vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf)
@@ -309,6 +317,9 @@ static void evict_part(struct eviction *eviction, struct dmirror_chunk *chunk,
 
 	dmirror_batch_device(&batch, &plan, pfn, nr, eviction->arrays);
 	dmirror_batch_run(&batch, false);
+	trace_dmirror_migrate(chunk->devmem, "evict", pfn, nr,
+			      dmirror_batch_count(&batch,
+						  DMIRROR_OUTCOME_MOVED), 0);
 
 	/* Here core mm, without a VMA, does not split. */
 	if (!chunk->devmem->large_order ||
@@ -345,11 +356,11 @@ static unsigned long pages_out(struct dmirror_devmem *devmem)
 
 int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left)
 {
+	unsigned long first = pages_out(devmem), before;
 	struct eviction eviction = { };
-	unsigned long before;
 
-	*left = pages_out(devmem);
-	if (!*left)
+	*left = first;
+	if (!first)
 		return 0;
 	eviction.arrays = dmirror_arrays_alloc(arrays_nr(devmem));
 	if (!eviction.arrays)
@@ -362,6 +373,7 @@ int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left)
 		*left = pages_out(devmem);
 	} while (*left && (*left < before || eviction.split));
 	kvfree(eviction.arrays);
+	trace_dmirror_evict(devmem, first, *left);
 
 	return *left ? -EBUSY : 0;
 }

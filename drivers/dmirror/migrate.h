@@ -6,7 +6,7 @@
  * Owns: the arrays of a migration while it runs.
  * Lock: takes mmap_lock for reading; folio locks come and go with the
  * sequence. Device memory is reserved before mmap_lock.
- * May call: mm, plan, mirror, devmem.
+ * May call: mm, plan, batch, mirror, devmem, trace.
  *
  * A range is worked on in parts: one large folio, where the range covers one
  * and the device has them, or else a batch of single pages.

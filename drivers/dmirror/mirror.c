@@ -9,6 +9,7 @@
 #include "devmem.h"
 #include "inject.h"
 #include "mm.h"
+#include "trace.h"
 
 int dmirror_range_check(unsigned long addr, unsigned long npages,
 			unsigned long *end)
@@ -59,12 +60,17 @@ static unsigned long end_vpn(const struct mmu_notifier_range *range)
 }
 
 static void clear_locked(struct dmirror_mirror *mirror, unsigned long start,
-			 unsigned long end)
+			 unsigned long end, bool two_pass)
 {
+	unsigned long cleared;
+
 	lockdep_assert_held(&mirror->pt.lock);
 
+	cleared = dmirror_pt_clear(&mirror->pt, start, end);
 	mirror->stats.invalidations++;
-	mirror->stats.cleared += dmirror_pt_clear(&mirror->pt, start, end);
+	mirror->stats.finishes += two_pass;
+	mirror->stats.cleared += cleared;
+	trace_dmirror_invalidate(mirror, start, end, cleared, two_pass);
 }
 
 static bool mirror_invalidate(struct mmu_interval_notifier *notifier,
@@ -79,7 +85,7 @@ static bool mirror_invalidate(struct mmu_interval_notifier *notifier,
 		return false;
 
 	mmu_interval_set_seq(notifier, cur_seq);
-	clear_locked(mirror, range->start >> PAGE_SHIFT, end_vpn(range));
+	clear_locked(mirror, range->start >> PAGE_SHIFT, end_vpn(range), false);
 	mutex_unlock(&mirror->pt.lock);
 
 	return true;
@@ -152,8 +158,7 @@ static void mirror_invalidate_finish(struct mmu_interval_notifier_finish *core)
 	struct finish *finish = container_of(core, struct finish, core);
 
 	mutex_lock(&mirror->pt.lock);
-	clear_locked(mirror, finish->start, finish->end);
-	mirror->stats.finishes++;
+	clear_locked(mirror, finish->start, finish->end, true);
 	mutex_unlock(&mirror->pt.lock);
 	kfree(finish);
 }
@@ -385,6 +390,7 @@ static int fault_range(const struct fault *fault, unsigned long start,
 	for (addr = start; addr < end; addr = next) {
 		next = dmirror_batch_end(addr, end);
 		ret = fault_batch(fault, addr, next);
+		trace_dmirror_fault(mirror, addr, next, fault->perm, ret);
 		if (ret || next == end)
 			break;
 		ret = dmirror_killed();

@@ -6,7 +6,7 @@
  * page table (pt) that it keeps true.
  * Lock: pt.lock covers the table, the notifier's sequence number and the
  * counters.
- * May call: mm, pt, devmem, inject.
+ * May call: mm, pt, devmem, inject, trace.
  *
  * Lock order of the driver:
  *
