@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What migrate_vma and migrate_device promise to a driver: mm/migrate_device.c,
- * include/linux/migrate.h and Documentation/mm/hmm.rst.
+ * There and back, as a driver does it: mm/migrate_device.c,
+ * include/linux/migrate.h and Documentation/mm/hmm.rst. What each step
+ * promises is in the suites migrate_args, migrate_collect, migrate_unmap,
+ * migrate_insert, migrate_large, migrate_large_hole and migrate_device_range.
  */
 #include <linux/mman.h>
 #include <linux/module.h>

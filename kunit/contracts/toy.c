@@ -80,34 +80,40 @@ static void toy_folio_split(struct folio *head, struct folio *tail)
 	tail->page.mapping = head->page.mapping;
 }
 
-/* What the CPU faulted on comes home, page by page. */
+/* What the CPU maps as one large folio comes home as one. */
 static vm_fault_t bring_home(struct toy *toy, struct vm_fault *vmf)
 {
-	unsigned long start = ALIGN_DOWN(vmf->address, PAGE_SIZE);
-	unsigned long src = 0, dst = 0;
+	unsigned int order = vmf->pte ? 0 : folio_order(page_folio(vmf->page));
+	unsigned long size = PAGE_SIZE << order;
+	unsigned long start = ALIGN_DOWN(vmf->address, size);
 	struct toy_move move = {
 		.toy = toy,
-		.nr = 1,
+		.nr = 1UL << order,
 		.args = {
 			.vma = vmf->vma,
-			.src = &src,
-			.dst = &dst,
 			.start = start,
-			.end = start + PAGE_SIZE,
+			.end = start + size,
 			.pgmap_owner = toy,
-			.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+			.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE |
+				 (order ? MIGRATE_VMA_SELECT_COMPOUND : 0),
 			.fault_page = vmf->page,
 		},
 	};
-	unsigned long missing;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
 
+	move.args.src = kvcalloc(2 * move.nr, sizeof(unsigned long),
+				 GFP_KERNEL);
+	if (!move.args.src)
+		return VM_FAULT_OOM;
+	move.args.dst = move.args.src + move.nr;
 	if (migrate_vma_setup(&move.args))
-		return VM_FAULT_SIGBUS;
-	missing = toy_choose_ram(&move);
+		goto out_free;
+	ret = toy_choose_ram(&move) ? VM_FAULT_OOM : 0;
 	migrate_vma_pages(&move.args);
 	migrate_vma_finalize(&move.args);
-
-	return missing ? VM_FAULT_OOM : 0;
+out_free:
+	kvfree(move.args.src);
+	return ret;
 }
 
 static vm_fault_t toy_migrate_to_ram(struct vm_fault *vmf)
@@ -133,21 +139,28 @@ static const struct dev_pagemap_ops toy_coherent_ops = {
 
 unsigned long toy_evict(struct toy *toy)
 {
-	struct toy_move move = { .toy = toy, .nr = 1 };
-	unsigned long i, src, dst;
+	struct toy_move move = { .toy = toy };
+	unsigned long i, pfn, *src;
 
-	move.args.src = &src;
-	move.args.dst = &dst;
-	for (i = 0; i < toy->nr; i++) {
+	src = kvcalloc(2 * toy->nr, sizeof(*src), GFP_KERNEL);
+	if (!src)
+		return toy->out;
+	for (i = 0; i < toy->nr; i += move.nr) {
+		move.nr = 1;
 		if (!test_bit(i, toy->used))
 			continue;
-		src = 0;
-		dst = 0;
-		migrate_device_range(&src, toy->first_pfn + i, 1);
+		/* A large folio has to be asked for as a whole. */
+		pfn = toy->first_pfn + i;
+		move.nr = folio_nr_pages(page_folio(pfn_to_page(pfn)));
+		move.args.src = src;
+		move.args.dst = src + move.nr;
+		memset(src, 0, 2 * move.nr * sizeof(*src));
+		migrate_device_range(move.args.src, pfn, move.nr);
 		toy_choose_ram(&move);
-		migrate_device_pages(&src, &dst, 1);
-		migrate_device_finalize(&src, &dst, 1);
+		migrate_device_pages(move.args.src, move.args.dst, move.nr);
+		migrate_device_finalize(move.args.src, move.args.dst, move.nr);
 	}
+	kvfree(src);
 
 	return toy->out;
 }
@@ -432,11 +445,75 @@ void toy_to_ram(struct kunit *test, struct toy *toy, unsigned long addr,
 
 #else /* !CONFIG_DEVICE_PRIVATE */
 
-/* A kernel without device memory skips before it calls anything else. */
+/* A kernel without device memory skips before it gets to anything else. */
 struct toy *toy_get(struct kunit *test, enum memory_type type,
 		    unsigned long nr)
 {
 	kunit_skip(test, "needs CONFIG_DEVICE_PRIVATE");
+}
+
+void toy_put(struct kunit *test, struct toy *toy)
+{
+}
+
+struct page *toy_alloc(struct toy *toy, unsigned int order)
+{
+	return NULL;
+}
+
+struct toy *toy_of(struct page *page)
+{
+	return NULL;
+}
+
+void *toy_data(struct page *page)
+{
+	return NULL;
+}
+
+void toy_move_init(struct kunit *test, struct toy_move *move, struct toy *toy,
+		   unsigned long addr, unsigned long npages,
+		   unsigned long flags)
+{
+}
+
+int toy_collect(struct toy_move *move)
+{
+	return -EOPNOTSUPP;
+}
+
+unsigned long toy_choose_device(struct toy_move *move)
+{
+	return 0;
+}
+
+unsigned long toy_choose_ram(struct toy_move *move)
+{
+	return 0;
+}
+
+unsigned long toy_pages(struct toy_move *move)
+{
+	return 0;
+}
+
+void toy_finish(struct toy_move *move)
+{
+}
+
+void toy_to_device(struct kunit *test, struct toy *toy, unsigned long addr,
+		   unsigned long npages)
+{
+}
+
+void toy_to_ram(struct kunit *test, struct toy *toy, unsigned long addr,
+		unsigned long npages)
+{
+}
+
+unsigned long toy_evict(struct toy *toy)
+{
+	return 0;
 }
 
 #endif /* CONFIG_DEVICE_PRIVATE */

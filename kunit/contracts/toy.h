@@ -17,6 +17,7 @@
 #include <linux/spinlock.h>
 
 #include "../fixture.h"
+#include "absent.h"
 
 /* Pages of the smallest memory that memremap_pages() takes. */
 #define TOY_PAGES ((2UL << 20) >> PAGE_SHIFT)

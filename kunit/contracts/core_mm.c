@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "core_mm.h"
+
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/sched.h>
+
+vm_fault_t core_fault_once(unsigned long addr, bool write)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	vm_fault_t ret = VM_FAULT_SIGSEGV;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	if (vma)
+		ret = handle_mm_fault(vma, addr, write ? FAULT_FLAG_WRITE : 0,
+				      NULL);
+	mmap_read_unlock(mm);
+
+	return ret;
+}
+
+bool core_waits_or_done(struct task_struct *task, struct completion *done)
+{
+	while (!completion_done(done)) {
+		/* Killable or not. */
+		if (READ_ONCE(task->__state) & TASK_UNINTERRUPTIBLE)
+			return true;
+		/* On one CPU it could not run otherwise. */
+		cond_resched();
+	}
+
+	return false;
+}
+
+bool core_queued(struct folio *folio)
+{
+	return folio_test_large(folio) && !list_empty(&folio->_deferred_list);
+}
+
+#ifdef MODULE
+
+int core_access(struct mm_struct *mm, unsigned long addr, void *buf, int len,
+		bool write)
+{
+	return -EOPNOTSUPP;
+}
+
+unsigned long core_walk(unsigned long addr)
+{
+	return 0;
+}
+
+void core_pledge(struct folio *folio, unsigned long addr)
+{
+}
+
+void core_redeem(struct folio *folio, unsigned long addr)
+{
+}
+
+void core_look(struct core_view *view, struct mm_struct *mm,
+	       unsigned long addr, unsigned long nr)
+{
+	*view = (struct core_view){ .addr = addr, .nr = nr };
+}
+
+long core_mremap(unsigned long addr, size_t old_len, size_t new_len,
+		 unsigned long flags, unsigned long new_addr)
+{
+	return -EOPNOTSUPP;
+}
+
+long core_mlock(unsigned long addr, size_t len, bool lock)
+{
+	return -EOPNOTSUPP;
+}
+
+long core_mincore(unsigned long addr, size_t len, unsigned long vec)
+{
+	return -EOPNOTSUPP;
+}
+
+#else
+
+#include <linux/pagewalk.h>
+#include <linux/pgtable.h>
+#include <linux/rmap.h>
+#include <linux/swap.h>
+#include <linux/syscalls.h>
+#include <asm/syscall.h>
+#include <asm/unistd.h>
+/* Behind swap.h, which it needs up to 7.2. */
+#include <linux/leafops.h>
+
+/* What there is to see of a page whose page table is locked. */
+static void look_at_page(struct core_sight *sight, struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	sight->place = folio_is_zone_device(folio) ? CORE_DEVICE : CORE_RAM;
+	sight->exclusive = folio_test_anon(folio) && PageAnonExclusive(page);
+	sight->order = folio_order(folio);
+	sight->refs = folio_ref_count(folio);
+	sight->maps = folio_mapcount(folio);
+}
+
+static void look_at_leaf(struct core_sight *sight, softleaf_t entry)
+{
+	sight->place = CORE_OTHER;
+	if (softleaf_is_device_private(entry)) {
+		look_at_page(sight, softleaf_to_page(entry));
+		sight->write = softleaf_is_device_private_write(entry);
+	} else if (softleaf_is_migration(entry)) {
+		sight->place = CORE_MIGRATING;
+		sight->write = softleaf_is_migration_write(entry);
+		sight->exclusive = softleaf_is_migration_read_exclusive(entry);
+		sight->order = folio_order(softleaf_to_folio(entry));
+	}
+}
+
+/* Is there an entry instead of a page table? Then it is looked at. */
+static bool look_at_pmd(struct core_sight *sight, struct mm_struct *mm,
+			pmd_t *pmdp)
+{
+	spinlock_t *ptl = pmd_lock(mm, pmdp);
+	pmd_t pmd = pmdp_get(pmdp);
+	bool leaf = !pmd_none(pmd) && (!pmd_present(pmd) || pmd_leaf(pmd));
+
+	if (!leaf)
+		goto out_unlock;
+	sight->large = true;
+	if (!pmd_present(pmd)) {
+		look_at_leaf(sight, softleaf_from_pmd(pmd));
+	} else if (is_huge_zero_pmd(pmd)) {
+		sight->place = CORE_OTHER;
+	} else {
+		look_at_page(sight, pmd_page(pmd));
+		sight->write = pmd_write(pmd);
+	}
+out_unlock:
+	spin_unlock(ptl);
+	return leaf;
+}
+
+static void look_at_pte(struct core_sight *sight, struct mm_struct *mm,
+			pmd_t *pmdp, unsigned long addr)
+{
+	spinlock_t *ptl; /* of the page table */
+	pte_t *ptep, pte;
+
+	ptep = pte_offset_map_lock(mm, pmdp, addr, &ptl);
+	if (!ptep)
+		return;
+	pte = ptep_get(ptep);
+	if (pte_present(pte) && is_zero_pfn(pte_pfn(pte))) {
+		sight->place = CORE_OTHER;
+	} else if (pte_present(pte)) {
+		look_at_page(sight, pte_page(pte));
+		sight->write = pte_write(pte);
+	} else if (!pte_none(pte)) {
+		look_at_leaf(sight, softleaf_from_pte(pte));
+	}
+	pte_unmap_unlock(ptep, ptl);
+}
+
+static struct core_sight look_at(struct mm_struct *mm, unsigned long addr)
+{
+	struct core_sight sight = { .place = CORE_NOTHING };
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+	pmd_t *pmd;
+
+	if (pgd_none(*pgd))
+		return sight;
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(*p4d))
+		return sight;
+	pud = pud_offset(p4d, addr);
+	if (pud_none(*pud))
+		return sight;
+	pmd = pmd_offset(pud, addr);
+	if (pmd_none(pmdp_get(pmd)))
+		return sight;
+	if (!look_at_pmd(&sight, mm, pmd))
+		look_at_pte(&sight, mm, pmd, addr);
+
+	return sight;
+}
+
+static bool sights_same(const struct core_sight *a, const struct core_sight *b)
+{
+	return a->place == b->place && a->large == b->large &&
+	       a->write == b->write && a->exclusive == b->exclusive &&
+	       a->order == b->order && a->refs == b->refs &&
+	       a->maps == b->maps;
+}
+
+void core_look(struct core_view *view, struct mm_struct *mm,
+	       unsigned long addr, unsigned long nr)
+{
+	*view = (struct core_view){ .addr = addr, .nr = nr };
+	/* Or else pages on their way to the LRU have a reference more. */
+	lru_add_drain_all();
+	mmap_read_lock(mm);
+	for (; view->same < nr; view->same++) {
+		view->other = look_at(mm, addr + (view->same << PAGE_SHIFT));
+		if (!view->same)
+			view->first = view->other;
+		else if (!sights_same(&view->first, &view->other))
+			break;
+	}
+	mmap_read_unlock(mm);
+}
+
+int core_access(struct mm_struct *mm, unsigned long addr, void *buf, int len,
+		bool write)
+{
+	return access_remote_vm(mm, addr, buf, len, write ? FOLL_WRITE : 0);
+}
+
+unsigned long core_walk(unsigned long addr)
+{
+	struct vm_area_struct *vma;
+	unsigned long pfn = 0;
+	struct folio_walk fw;
+
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, addr);
+	if (vma && folio_walk_start(&fw, vma, addr, 0)) {
+		pfn = page_to_pfn(fw.page);
+		folio_walk_end(&fw, vma);
+	}
+	mmap_read_unlock(current->mm);
+
+	return pfn;
+}
+
+void core_pledge(struct folio *folio, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+
+	folio_get(folio);
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, addr);
+	if (folio_test_large(folio))
+		folio_add_anon_rmap_pmd(folio, &folio->page, vma, addr,
+					RMAP_NONE);
+	else
+		folio_add_anon_rmap_pte(folio, &folio->page, vma, addr,
+					RMAP_NONE);
+	mmap_read_unlock(current->mm);
+}
+
+void core_redeem(struct folio *folio, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, addr);
+	if (folio_test_large(folio))
+		folio_remove_rmap_pmd(folio, &folio->page, vma);
+	else
+		folio_remove_rmap_pte(folio, &folio->page, vma);
+	mmap_read_unlock(current->mm);
+	folio_put(folio);
+}
+
+#ifdef CONFIG_ARCH_HAS_SYSCALL_WRAPPER
+
+#ifdef CONFIG_X86_64
+
+static long call(unsigned int nr, unsigned long a, unsigned long b,
+		 unsigned long c, unsigned long d, unsigned long e)
+{
+	struct pt_regs regs = {
+		.di = a, .si = b, .dx = c, .r10 = d, .r8 = e,
+	};
+
+	return sys_call_table[nr](&regs);
+}
+
+#else
+
+/* How other architectures pass arguments has nobody looked up. */
+static long call(unsigned int nr, unsigned long a, unsigned long b,
+		 unsigned long c, unsigned long d, unsigned long e)
+{
+	return -EOPNOTSUPP;
+}
+
+#endif /* CONFIG_X86_64 */
+
+long core_mremap(unsigned long addr, size_t old_len, size_t new_len,
+		 unsigned long flags, unsigned long new_addr)
+{
+	return call(__NR_mremap, addr, old_len, new_len, flags, new_addr);
+}
+
+long core_mlock(unsigned long addr, size_t len, bool lock)
+{
+	return lock ? call(__NR_mlock, addr, len, 0, 0, 0) :
+		      call(__NR_munlock, addr, len, 0, 0, 0);
+}
+
+long core_mincore(unsigned long addr, size_t len, unsigned long vec)
+{
+	return call(__NR_mincore, addr, len, vec, 0, 0);
+}
+
+#else
+
+long core_mremap(unsigned long addr, size_t old_len, size_t new_len,
+		 unsigned long flags, unsigned long new_addr)
+{
+	return sys_mremap(addr, old_len, new_len, flags, new_addr);
+}
+
+long core_mlock(unsigned long addr, size_t len, bool lock)
+{
+	return lock ? sys_mlock(addr, len) : sys_munlock(addr, len);
+}
+
+long core_mincore(unsigned long addr, size_t len, unsigned long vec)
+{
+	return sys_mincore(addr, len, (unsigned char __user *)vec);
+}
+
+#endif /* CONFIG_ARCH_HAS_SYSCALL_WRAPPER */
+
+#endif /* MODULE */

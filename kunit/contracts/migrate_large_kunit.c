@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Large folios through migrate_vma_setup(), _pages() and _finalize(): whole
+ * (MIGRATE_PFN_COMPOUND), in part, in pieces, and back. From
+ * mm/migrate_device.c and include/linux/migrate.h.
+ */
+#include <linux/mman.h>
+#include <linux/swap.h>
+#include <linux/uaccess.h>
+
+#include "../user.h"
+#include "migrate_large.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+#define SYSTEM MIGRATE_VMA_SELECT_SYSTEM
+#define PRIVATE MIGRATE_VMA_SELECT_DEVICE_PRIVATE
+#define COMPOUND MIGRATE_VMA_SELECT_COMPOUND
+
+static const struct device_kind wheres[] = {
+	{ .name = "ram", .seen = SEEN_RAM, .select = SYSTEM },
+	{ .name = "private", .seen = SEEN_PRIVATE, .select = PRIVATE },
+};
+
+KUNIT_ARRAY_PARAM_DESC(where, wheres, name);
+
+/* A large folio is one entry, and stays one on the way. */
+static void whole_folio_moves(struct kunit *test)
+{
+	const struct device_kind *where = test->param_value;
+	struct large large = large_get(test, where->seen);
+	struct seen before = migrate_see_settled(large.addr), after, want;
+	struct books books = migrate_books(current->mm);
+	struct attempt attempt;
+	unsigned long i;
+
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+		     where->select | COMPOUND);
+	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
+	attempt_choose(&attempt.move, where->seen);
+	attempt_pages(&attempt);
+	toy_finish(&attempt.move);
+	after = migrate_see_settled(large.addr);
+
+	KUNIT_EXPECT_EQ(test, attempt.cpages, 1UL);
+	KUNIT_EXPECT_EQ(test, attempt.npages, NR_LARGE);
+	attempt_expect_src(test, &attempt, attempt.setup, 0,
+			   migrate_pfn(before.pfn) | LARGE_PAGE_W,
+			   "after setup");
+	attempt_expect_src(test, &attempt, attempt.pages, 0,
+			   migrate_pfn(before.pfn) | LARGE_PAGE_W,
+			   "after pages");
+	for (i = 1; i < NR_LARGE; i++)
+		KUNIT_ASSERT_EQ_MSG(test, attempt.setup[i], 0UL, "src[%lu]", i);
+	want = before;
+	want.pfn = 0;
+	want.kind = where->seen == SEEN_RAM ? SEEN_PRIVATE : SEEN_RAM;
+	want.lru = want.kind == SEEN_RAM;
+	want.folio_dirty = true;
+	want.dirty = want.kind == SEEN_RAM && after.dirty;
+	want.young = want.kind == SEEN_RAM && after.young;
+	migrate_expect_seen(test, large.addr, &after, &want, "after it moved");
+	migrate_expect_books(test, &books, "after it moved");
+	stamp_check(test, large.addr, NR_LARGE, true, "after it moved");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->splits, 0U, "splits");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->freed_order,
+			    (unsigned int)PMD_ORDER, "order of what was freed");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->frees, 1U, "folios freed");
+	migrate_expect_books(test, &books, "after it came home");
+	large_end(test, &large);
+}
+
+/**
+ * struct restore - a large folio that comes back, and why
+ * @name: in the case's name
+ * @where: kind of the folio
+ * @failure: why
+ */
+struct restore {
+	const char *name;
+	enum seen_kind where;
+	enum failure failure;
+};
+
+static const struct restore restores[] = {
+	{ "held_ram", SEEN_RAM, FAIL_HELD },
+	{ "held_private", SEEN_PRIVATE, FAIL_HELD },
+	{ "no_pages_ram", SEEN_RAM, FAIL_NO_PAGES },
+	{ "no_pages_private", SEEN_PRIVATE, FAIL_NO_PAGES },
+	{ "no_dst_ram", SEEN_RAM, FAIL_NO_DST },
+	{ "no_dst_private", SEEN_PRIVATE, FAIL_NO_DST },
+	{ "dst_freed_ram", SEEN_RAM, FAIL_DST_FREED },
+	{ "dst_freed_private", SEEN_PRIVATE, FAIL_DST_FREED },
+	{ "late_reference_ram", SEEN_RAM, FAIL_LATE_REFERENCE },
+	{ "late_reference_private", SEEN_PRIVATE, FAIL_LATE_REFERENCE },
+};
+
+KUNIT_ARRAY_PARAM_DESC(restore, restores, name);
+
+/* A large entry too: B22 is what it looks like when a bit is taken wrong. */
+static void entry_comes_back_as_it_was(struct kunit *test)
+{
+	const struct restore *restore = test->param_value;
+	struct large large = large_get(test, restore->where);
+	bool is_private = restore->where == SEEN_PRIVATE;
+	struct books books = migrate_books(current->mm);
+	struct seen before, want;
+	struct attempt attempt;
+	unsigned int bits;
+	char step[48];
+
+	for (bits = 0; bits < 8; bits++) {
+		if (is_private && bits & (BIT_DIRTY | BIT_YOUNG))
+			continue;
+		scnprintf(step, sizeof(step), "huge entry%s%s%s",
+			  bits & BIT_WRITE ? " write" : "",
+			  bits & BIT_DIRTY ? " dirty" : "",
+			  bits & BIT_YOUNG ? " young" : "");
+		large_set_bits(large.addr, bits);
+		before = migrate_see_settled(large.addr);
+		want = migrate_seen_back(&before);
+		attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+			     (is_private ? PRIVATE : SYSTEM) | COMPOUND);
+		DMIRROR_EXPECT_ERRNO(test,
+				     attempt_fail(&attempt, restore->failure,
+						  &before),
+				     0, step);
+		if (!migrate_expect_still(test, large.addr, &want, step))
+			break;
+	}
+	migrate_expect_books(test, &books, "after all of them");
+	large_set_bits(large.addr, BIT_WRITE | BIT_DIRTY | BIT_YOUNG);
+	stamp_check(test, large.addr, NR_LARGE, true, "after all of them");
+	large_end(test, &large);
+}
+
+/* Without MIGRATE_VMA_SELECT_COMPOUND there are small pages only. */
+static void whole_folio_moves_in_pages(struct kunit *test)
+{
+	const struct device_kind *where = test->param_value;
+	struct large large = large_get(test, where->seen);
+	struct seen before = migrate_see_settled(large.addr);
+	struct books books = migrate_books(current->mm);
+	struct attempt attempt;
+	unsigned long i;
+
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+		     where->select);
+	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
+	attempt_choose(&attempt.move, where->seen);
+	attempt_pages(&attempt);
+	toy_finish(&attempt.move);
+	KUNIT_EXPECT_EQ(test, attempt.cpages, NR_LARGE);
+	for (i = 0; i < NR_LARGE; i++)
+		KUNIT_ASSERT_EQ_MSG(test, attempt.setup[i],
+				    migrate_pfn(before.pfn + i) |
+				    MIGRATE_PFN_MIGRATE | MIGRATE_PFN_WRITE,
+				    "src[%lu]", i);
+	expect_small(test, &large, 0, NR_LARGE, where->seen == SEEN_RAM ?
+		     SEEN_PRIVATE : SEEN_RAM, "after they moved");
+	migrate_expect_books(test, &books, "after they moved");
+	stamp_check(test, large.addr, NR_LARGE, true, "after they moved");
+	large_end(test, &large);
+}
+
+/**
+ * struct part - some pages of a large folio
+ * @name: in the case's name
+ * @where: kind of the folio
+ * @at: the first
+ * @nr: how many
+ * @by_ptes: page table entries map the folio
+ */
+struct part {
+	const char *name;
+	enum seen_kind where;
+	unsigned long at;
+	unsigned long nr;
+	bool by_ptes;
+};
+
+static const struct part parts[] = {
+	{ "first_of_ram", SEEN_RAM, 0, 1 },
+	{ "middle_of_ram", SEEN_RAM, 5, 3 },
+	{ "last_of_ram", SEEN_RAM, NR_LARGE - 1, 1 },
+	{ "all_but_first_of_ram", SEEN_RAM, 1, NR_LARGE - 1 },
+	{ "first_of_private", SEEN_PRIVATE, 0, 1 },
+	{ "middle_of_private", SEEN_PRIVATE, 5, 3 },
+	{ "last_of_private", SEEN_PRIVATE, NR_LARGE - 1, 1 },
+	{ "all_but_first_of_private", SEEN_PRIVATE, 1, NR_LARGE - 1 },
+	/* "handle partially mapped folios during collection": B13, B20 */
+	{ "middle_of_ram_by_ptes", SEEN_RAM, 5, 3, true },
+	{ "all_of_ram_by_ptes", SEEN_RAM, 0, NR_LARGE, true },
+	{ "middle_of_private_by_ptes", SEEN_PRIVATE, 5, 3, true },
+	{ "all_of_private_by_ptes", SEEN_PRIVATE, 0, NR_LARGE, true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(part, parts, name);
+
+/* The part moves, the folio is cut, and the rest is where it was. */
+static void part_of_a_folio_moves(struct kunit *test)
+{
+	const struct part *part = test->param_value;
+	struct large large = large_get(test, part->where);
+	struct books books = migrate_books(current->mm);
+	bool home = part->where == SEEN_PRIVATE;
+	unsigned long end = part->at + part->nr;
+	struct attempt attempt;
+
+	if (part->by_ptes)
+		large_map_by_ptes(test, &large);
+	attempt_init(test, &attempt, large.toy,
+		     large.addr + part->at * PAGE_SIZE, part->nr,
+		     (home ? PRIVATE : SYSTEM) | COMPOUND);
+	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
+	attempt_choose(&attempt.move, part->where);
+	attempt_pages(&attempt);
+	toy_finish(&attempt.move);
+
+	KUNIT_EXPECT_EQ(test, attempt.cpages, part->nr);
+	KUNIT_EXPECT_EQ(test, attempt.npages, part->nr);
+	expect_small(test, &large, 0, part->at, part->where, "before");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->out,
+			    home ? NR_LARGE - part->nr : part->nr,
+			    "device pages in use");
+	migrate_expect_books(test, &books, "after a part moved");
+	expect_small(test, &large, end, NR_LARGE, part->where, "behind");
+	expect_small(test, &large, part->at, end, home ? SEEN_RAM :
+		     SEEN_PRIVATE, "the part");
+	stamp_check(test, large.addr, NR_LARGE, true, "after a part moved");
+	large_end(test, &large);
+}
+
+/* From the middle of one folio to the middle of the next. */
+static void range_across_two_folios_moves(struct kunit *test)
+{
+	struct large large = large_hole(test, RW);
+	unsigned long addr = dmirror_user_map(test, 3 * NR_LARGE, RW);
+	struct attempt attempt;
+	struct seen seen;
+
+	addr = ALIGN(addr, PMD_SIZE);
+	large_advise(test, addr, 2 * NR_LARGE, MADV_HUGEPAGE);
+	stamp_write(test, addr, 2 * NR_LARGE);
+	large_advise(test, addr, 2 * NR_LARGE, MADV_NOHUGEPAGE);
+	KUNIT_ASSERT_TRUE(test, migrate_see(current->mm, addr).huge);
+	KUNIT_ASSERT_TRUE(test, migrate_see(current->mm,
+					    addr + NR_LARGE * PAGE_SIZE).huge);
+	attempt_init(test, &attempt, large.toy, addr + PMD_SIZE / 2, NR_LARGE,
+		     SYSTEM | COMPOUND);
+	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
+	toy_choose_device(&attempt.move);
+	attempt_pages(&attempt);
+	toy_finish(&attempt.move);
+	KUNIT_EXPECT_EQ(test, attempt.cpages, NR_LARGE);
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, NR_LARGE,
+			    "device pages in use");
+	seen = migrate_see_settled(addr + PMD_SIZE / 2 - PAGE_SIZE);
+	KUNIT_EXPECT_EQ_MSG(test, seen.kind, SEEN_RAM, "before the range");
+	seen = migrate_see_settled(addr + PMD_SIZE + PMD_SIZE / 2);
+	KUNIT_EXPECT_EQ_MSG(test, seen.kind, SEEN_RAM, "behind the range");
+	stamp_check(test, addr, 2 * NR_LARGE, true, "after the middle moved");
+	dmirror_user_unmap(test, addr, 2 * NR_LARGE);
+	large_end(test, &large);
+}
+
+static const struct part held_parts[] = {
+	{ "ram", SEEN_RAM, 5, 3 },
+	{ "private", SEEN_PRIVATE, 5, 3 },
+	{ "ram_by_ptes", SEEN_RAM, 5, 3, true },
+	{ "private_by_ptes", SEEN_PRIVATE, 5, 3, true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(held_part, held_parts, name);
+
+/* A folio that cannot be cut, because somebody holds it, stays as it is. */
+static void part_of_a_held_folio_stays(struct kunit *test)
+{
+	const struct part *part = test->param_value;
+	struct large large = large_get(test, part->where);
+	struct attempt attempt;
+	struct folio *folio;
+	struct seen before;
+	unsigned long i;
+	int ret;
+
+	if (part->by_ptes)
+		large_map_by_ptes(test, &large);
+	before = migrate_see_settled(large.addr);
+	folio = page_folio(pfn_to_page(before.pfn));
+	attempt_init(test, &attempt, large.toy,
+		     large.addr + part->at * PAGE_SIZE, part->nr,
+		     part->where == SEEN_PRIVATE ? PRIVATE : SYSTEM);
+	folio_get(folio);
+	ret = attempt_abort(&attempt);
+	folio_put(folio);
+	DMIRROR_ASSERT_OK(test, ret, "collect");
+	KUNIT_EXPECT_EQ(test, attempt.cpages, 0UL);
+	KUNIT_EXPECT_EQ(test, attempt.npages, part->nr);
+	for (i = 0; i < part->nr; i++)
+		KUNIT_ASSERT_EQ_MSG(test, attempt.setup[i], 0UL, "src[%lu]", i);
+	migrate_expect_still(test, large.addr, &before, "after the refusal");
+	stamp_check(test, large.addr, NR_LARGE, true, "after the refusal");
+	large_end(test, &large);
+}
+
+/**
+ * struct choice - which pages of a large folio get a small page
+ * @name: in the case's name
+ * @from: where the folio is
+ * @gets: does page @i?
+ */
+struct choice {
+	const char *name;
+	enum seen_kind from;
+	bool (*gets)(unsigned long i);
+};
+
+static bool all(unsigned long i)
+{
+	return true;
+}
+
+static bool first_only(unsigned long i)
+{
+	return !i;
+}
+
+static bool all_but_first(unsigned long i)
+{
+	return i;
+}
+
+static bool every_other(unsigned long i)
+{
+	return !(i & 1);
+}
+
+static const struct choice choices[] = {
+	{ "ram_all", SEEN_RAM, all },
+	{ "ram_first_only", SEEN_RAM, first_only },
+	{ "ram_all_but_first", SEEN_RAM, all_but_first },
+	{ "ram_every_other", SEEN_RAM, every_other },
+	{ "private_all", SEEN_PRIVATE, all },
+	{ "private_first_only", SEEN_PRIVATE, first_only },
+	{ "private_all_but_first", SEEN_PRIVATE, all_but_first },
+	{ "private_every_other", SEEN_PRIVATE, every_other },
+};
+
+KUNIT_ARRAY_PARAM_DESC(choice, choices, name);
+
+/* "the device or the CPU can refuse to migrate THP pages": B27 */
+static void folio_is_cut_for_small_pages(struct kunit *test)
+{
+	const struct choice *choice = test->param_value;
+	struct large large = large_get(test, choice->from);
+	struct seen before = migrate_see_settled(large.addr);
+	struct books books = migrate_books(current->mm);
+	bool home = choice->from == SEEN_PRIVATE, given;
+	struct attempt attempt;
+	unsigned long i, wrong = 0;
+
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+		     (home ? PRIVATE : SYSTEM) | COMPOUND);
+	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
+	given = give_small_pages(&attempt.move, choice->from,
+				 choice->gets);
+	attempt_pages(&attempt);
+	toy_finish(&attempt.move);
+	KUNIT_ASSERT_TRUE(test, given);
+	if (!choice->gets(0)) {
+		/* It is the first entry that speaks for the folio. */
+		before.folio_dirty = true;
+		migrate_expect_still(test, large.addr, &before, "still whole");
+		goto out;
+	}
+	user_lru_drain();
+	for (i = 0; i < NR_LARGE; i++) {
+		bool moved = attempt.pages[i] & MIGRATE_PFN_MIGRATE;
+
+		wrong += moved != choice->gets(i);
+		if (!expect_small_page(test, &large, i,
+				       home == choice->gets(i) ? SEEN_RAM :
+				       SEEN_PRIVATE, "after it was cut"))
+			break;
+	}
+	KUNIT_EXPECT_EQ_MSG(test, wrong, 0UL, "entries of src[]");
+out:
+	migrate_expect_books(test, &books, "afterwards");
+	stamp_check(test, large.addr, NR_LARGE, true, "afterwards");
+	large_end(test, &large);
+}
+
+/* Held since, it cannot be cut: it comes back, in one piece. */
+static void folio_that_cannot_be_cut_comes_back(struct kunit *test)
+{
+	const struct device_kind *where = test->param_value;
+	struct large large = large_get(test, where->seen);
+	struct seen before = migrate_see_settled(large.addr);
+	struct folio *folio = page_folio(pfn_to_page(before.pfn));
+	struct books books = migrate_books(current->mm);
+	struct attempt attempt;
+	unsigned long i;
+	bool given;
+
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+		     where->select | COMPOUND);
+	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
+	given = give_small_pages(&attempt.move, where->seen, NULL);
+	folio_get(folio);
+	attempt_pages(&attempt);
+	toy_finish(&attempt.move);
+	folio_put(folio);
+	KUNIT_ASSERT_TRUE(test, given);
+	for (i = 0; i < NR_LARGE; i++)
+		KUNIT_ASSERT_EQ_MSG(test, attempt.pages[i] &
+				    MIGRATE_PFN_MIGRATE, 0UL, "src[%lu]", i);
+	before.huge = false;
+	before.refs = NR_LARGE;
+	before.maps = NR_LARGE;
+	before.folio_dirty = true;
+	migrate_expect_still(test, large.addr, &before, "after the refusal");
+	migrate_expect_books(test, &books, "after the refusal");
+	stamp_check(test, large.addr, NR_LARGE, true, "after the refusal");
+	large_end(test, &large);
+}
+
+/*
+ * A large page for a small one is no destination: the source has to stay as
+ * it was. Up to 7.3 it stays where it was, but what the LRU knew of it is gone.
+ */
+static void large_page_for_a_small_one_is_refused(struct kunit *test)
+{
+	struct large large = large_hole(test, RW);
+	unsigned long addr = dmirror_user_map(test, 1, RW), tries;
+	struct attempt attempt;
+	struct seen before;
+	struct folio *folio;
+	struct page *page;
+
+	stamp_write(test, addr, 1);
+	before = migrate_see_settled(addr);
+	folio = page_folio(pfn_to_page(before.pfn));
+	for (tries = 0; tries < 8 && !folio_test_active(folio); tries++) {
+		folio_mark_accessed(folio);
+		user_lru_drain();
+	}
+	before = migrate_see_settled(addr);
+	attempt_init(test, &attempt, large.toy, addr, 1, SYSTEM | COMPOUND);
+	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
+	page = toy_alloc(large.toy, PMD_ORDER);
+	if (page)
+		attempt.move.args.dst[0] = migrate_pfn(page_to_pfn(page)) |
+					   MIGRATE_PFN_COMPOUND;
+	attempt_pages(&attempt);
+	toy_finish(&attempt.move);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_ASSERT_TRUE_MSG(test, before.active, "before");
+	attempt_expect_src(test, &attempt, attempt.pages, 0,
+			   migrate_pfn(before.pfn) | MIGRATE_PFN_WRITE,
+			   "after pages");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, 0UL, "device pages in use");
+	stamp_check(test, addr, 1, true, "after the refusal");
+	if (!migrate_see_settled(addr).active)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "migrate_vma_pages() of a small page to a large one");
+	before.folio_dirty |= before.dirty;
+	migrate_expect_still(test, addr, &before, "after the refusal");
+}
+
+/* What a child does with the area: it reads all stamps. */
+static int read_stamps(void *data)
+{
+	struct large *large = data;
+	unsigned long i;
+	u32 got;
+
+	for (i = 0; i < NR_LARGE; i++) {
+		if (get_user(got, (u32 __user *)(large->addr + i * PAGE_SIZE)))
+			return -EFAULT;
+		if (got != i + 1)
+			return -EIO;
+	}
+
+	return 0;
+}
+
+/* "unmapped from the process": from both, and for both it is elsewhere. */
+static void shared_folio_moves_for_both(struct kunit *test)
+{
+	const struct device_kind *where = test->param_value;
+	struct large large = large_get(test, where->seen);
+	int forked, ret = -EINVAL, child_ret = -EINVAL;
+	struct seen before, after;
+	struct user_child child;
+	struct attempt attempt;
+
+	if (where->seen == SEEN_RAM && large_leaf_looks_writable()) {
+		large_end(test, &large);
+		DMIRROR_KNOWN_DEFECT(test,
+				     "remove_migration_pmd() of a read-only private PMD");
+	}
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+		     where->select | COMPOUND);
+	forked = user_fork(&child);
+	if (!forked) {
+		before = migrate_see_settled(large.addr);
+		ret = attempt_collect(&attempt);
+		if (!ret) {
+			attempt_choose(&attempt.move, where->seen);
+			attempt_pages(&attempt);
+			toy_finish(&attempt.move);
+		}
+		after = migrate_see_settled(large.addr);
+		child_ret = user_ask(&child, read_stamps, &large);
+		user_reap(&child);
+	}
+	DMIRROR_ASSERT_OK(test, forked, "fork");
+	DMIRROR_ASSERT_OK(test, ret, "collect");
+	DMIRROR_EXPECT_ERRNO(test, child_ret, 0, "what the child read");
+	KUNIT_EXPECT_EQ_MSG(test, before.maps, 2, "mappings after a fork");
+	attempt_expect_src(test, &attempt, attempt.setup, 0,
+			   migrate_pfn(before.pfn) | LARGE_PAGE, "after setup");
+	KUNIT_EXPECT_EQ_MSG(test, after.kind, where->seen == SEEN_RAM ?
+			    SEEN_PRIVATE : SEEN_RAM, "after it moved");
+	KUNIT_EXPECT_EQ_MSG(test, after.maps, 2, "after it moved");
+	KUNIT_EXPECT_FALSE_MSG(test, after.write, "after it moved");
+	KUNIT_EXPECT_FALSE_MSG(test, after.exclusive, "after it moved");
+	KUNIT_EXPECT_TRUE_MSG(test, after.huge, "after it moved");
+	stamp_check(test, large.addr, NR_LARGE, true, "after the child");
+	large_end(test, &large);
+}
+
+static struct kunit_case migrate_large_cases[] = {
+	KUNIT_CASE_PARAM(whole_folio_moves, where_gen_params),
+	KUNIT_CASE_PARAM(entry_comes_back_as_it_was, restore_gen_params),
+	KUNIT_CASE_PARAM(whole_folio_moves_in_pages, where_gen_params),
+	KUNIT_CASE_PARAM(part_of_a_folio_moves, part_gen_params),
+	KUNIT_CASE(range_across_two_folios_moves),
+	KUNIT_CASE_PARAM(part_of_a_held_folio_stays, held_part_gen_params),
+	KUNIT_CASE_PARAM(folio_is_cut_for_small_pages, choice_gen_params),
+	KUNIT_CASE_PARAM(folio_that_cannot_be_cut_comes_back, where_gen_params),
+	KUNIT_CASE(large_page_for_a_small_one_is_refused),
+	KUNIT_CASE_PARAM(shared_folio_moves_for_both, where_gen_params),
+	{}
+};
+
+DMIRROR_SUITE_AS(migrate_large, dmirror_case_init_mm, migrate_large_cases);
