@@ -3,23 +3,69 @@
 
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/mmap_lock.h>
 
 #include "../drivers/dmirror/migrate.h"
 #include "mirror_fixture.h"
 #include "private_devmem.h"
 #include "user.h"
 
-void bench_to_device(struct kunit *test, const struct dmirror_bench *bench,
-		     unsigned long addr, unsigned long npages)
+struct dmirror_bench bench_on(struct kunit *test, struct dmirror_devmem *devmem,
+			      unsigned long addr)
+{
+	return (struct dmirror_bench){
+		.devmem = devmem,
+		.mirror = dmirror_mirror_get(test, devmem),
+		.addr = addr,
+	};
+}
+
+static struct dmirror_bench bench_filled(struct kunit *test,
+					 struct dmirror_devmem *devmem,
+					 unsigned long npages)
+{
+	unsigned long addr = dmirror_user_map(test, npages,
+					      PROT_READ | PROT_WRITE);
+
+	dmirror_user_fill(test, addr, npages, 1);
+
+	return bench_on(test, devmem, addr);
+}
+
+struct dmirror_bench bench_get_private(struct kunit *test, unsigned long npages)
+{
+	return bench_filled(test,
+			    dmirror_private_get(test, 0, PRIVATE_CHUNK, 1),
+			    npages);
+}
+
+struct dmirror_bench bench_get_coherent(struct kunit *test,
+					unsigned long npages)
+{
+	return bench_filled(test,
+			    dmirror_coherent_get(test, 0, PRIVATE_CHUNK, 1),
+			    npages);
+}
+
+void bench_to_device_part(struct kunit *test, const struct dmirror_bench *bench,
+			  unsigned long addr, unsigned long npages,
+			  unsigned long want)
 {
 	unsigned long moved = ULONG_MAX;
 
 	DMIRROR_ASSERT_OK(test, dmirror_migrate_to_devmem(bench->mirror, addr,
 							  npages, &moved),
 			  "migration to the device");
-	KUNIT_EXPECT_EQ_MSG(test, moved, npages,
+	KUNIT_EXPECT_EQ_MSG(test, moved, want,
 			    "pages of [0x%lx,0x%lx) that went to the device",
 			    addr, addr + (npages << PAGE_SHIFT));
+}
+
+void bench_to_device(struct kunit *test, const struct dmirror_bench *bench,
+		     unsigned long addr, unsigned long npages)
+{
+	bench_to_device_part(test, bench, addr, npages, npages);
 }
 
 void bench_to_ram(struct kunit *test, const struct dmirror_bench *bench,
@@ -34,6 +80,28 @@ void bench_to_ram(struct kunit *test, const struct dmirror_bench *bench,
 	KUNIT_EXPECT_EQ_MSG(test, moved, want,
 			    "pages of [0x%lx,0x%lx) that came back", addr,
 			    addr + (npages << PAGE_SHIFT));
+}
+
+void bench_evict(struct kunit *test, const struct dmirror_bench *bench)
+{
+	unsigned long left = ULONG_MAX;
+
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_evict(bench->devmem, &left),
+			     0, "eviction");
+	KUNIT_EXPECT_EQ_MSG(test, left, 0UL, "pages that the eviction left");
+	bench_expect_out(test, bench, 0, "after the eviction");
+}
+
+int bench_cpu_fault(unsigned long addr)
+{
+	struct mm_struct *mm = current->mm;
+	int ret;
+
+	mmap_read_lock(mm);
+	ret = fixup_user_fault(mm, addr, 0, NULL);
+	mmap_read_unlock(mm);
+
+	return ret;
 }
 
 void bench_expect_all(struct kunit *test, const struct dmirror_bench *bench,

@@ -24,6 +24,39 @@ struct dmirror_bench {
 };
 
 /**
+ * bench_on - a bench on a device memory and a mapping that are there
+ * @test: the case, which destroys the mirror
+ * @devmem: the device's memory
+ * @addr: the mapping
+ *
+ * Two of them on one mapping are two devices, or two files of one.
+ *
+ * Return: the bench.
+ */
+struct dmirror_bench bench_on(struct kunit *test, struct dmirror_devmem *devmem,
+			      unsigned long addr);
+
+/**
+ * bench_get_private - a bench on device-private memory of single pages
+ * @test: the case, skipped where the kernel has no such memory
+ * @npages: length of the mapping, RW and full of pattern 1
+ *
+ * Return: the bench.
+ */
+struct dmirror_bench bench_get_private(struct kunit *test,
+				       unsigned long npages);
+
+/**
+ * bench_get_coherent - a bench on device-coherent memory
+ * @test: the case, skipped where nothing was left for such memory
+ * @npages: length of the mapping, RW and full of pattern 1
+ *
+ * Return: the bench.
+ */
+struct dmirror_bench bench_get_coherent(struct kunit *test,
+					unsigned long npages);
+
+/**
  * bench_to_device - migrate to the device; all of it has to go
  * @test: the case
  * @bench: the bench
@@ -32,6 +65,18 @@ struct dmirror_bench {
  */
 void bench_to_device(struct kunit *test, const struct dmirror_bench *bench,
 		     unsigned long addr, unsigned long npages);
+
+/**
+ * bench_to_device_part - migrate to the device, where not all of it can go
+ * @test: the case
+ * @bench: the bench
+ * @addr: page aligned address
+ * @npages: number of pages
+ * @want: how many of them have to move
+ */
+void bench_to_device_part(struct kunit *test, const struct dmirror_bench *bench,
+			  unsigned long addr, unsigned long npages,
+			  unsigned long want);
 
 /**
  * bench_to_ram - migrate back on request
@@ -44,6 +89,25 @@ void bench_to_device(struct kunit *test, const struct dmirror_bench *bench,
 void bench_to_ram(struct kunit *test, const struct dmirror_bench *bench,
 		  unsigned long addr, unsigned long npages,
 		  unsigned long want);
+
+/**
+ * bench_evict - evict; everything has to come home
+ * @test: the case
+ * @bench: the bench
+ */
+void bench_evict(struct kunit *test, const struct dmirror_bench *bench);
+
+/**
+ * bench_cpu_fault - fault as the CPU does when it reads
+ * @addr: page aligned address of current->mm
+ *
+ * Tells what the fault came to, where an access of the kernel's own would be
+ * tried again, or not, as the architecture has it.
+ *
+ * Context: process context, may sleep; takes mmap_lock.
+ * Return: 0; -ENOMEM for VM_FAULT_OOM; -EFAULT for VM_FAULT_SIGBUS.
+ */
+int bench_cpu_fault(unsigned long addr);
 
 /**
  * bench_expect_all - take a snapshot in which all pages have to be the same

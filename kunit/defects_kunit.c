@@ -6,6 +6,9 @@
 #include "mirror_fixture.h"
 
 #include <kunit/static_stub.h>
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/hmm.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
@@ -13,6 +16,7 @@
 #include <linux/moduleparam.h>
 #include <linux/pagemap.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 
 #include "../drivers/dmirror/fops.h"
 #include "../drivers/dmirror/inject.h"
@@ -23,6 +27,7 @@
 #include "bench.h"
 #include "private_devmem.h"
 #include "race.h"
+#include "user.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -32,25 +37,13 @@
 /* Pages of most cases. */
 #define NR 16UL
 
-static struct dmirror_bench bench_get(struct kunit *test)
-{
-	struct dmirror_bench bench;
-
-	bench.devmem = dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
-	bench.mirror = dmirror_mirror_get(test, bench.devmem);
-	bench.addr = dmirror_user_map(test, NR, RW);
-	dmirror_user_fill(test, bench.addr, NR, 1);
-
-	return bench;
-}
-
 /*
  * Rows 1 and 2: two files of one device. The second one reads pages that the
  * first one has moved, and hears of each further move.
  */
 static void second_file_follows_the_pages(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	struct dmirror_mirror *second =
 		dmirror_mirror_get(test, bench.devmem);
 
@@ -118,7 +111,7 @@ static void write_while_it_moves(struct kunit *test,
 /* Row 2: the page that the fault has found is somebody else's by now. */
 static void page_moves_during_a_fault(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	struct move move = {
 		.mirror = bench.mirror,
 		.addr = bench.addr + 3 * PAGE_SIZE,
@@ -187,7 +180,7 @@ static void expect_look(struct kunit *test, struct look *look,
  */
 static void device_has_no_entry_during_a_copy(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	struct look look = { .mirror = bench.mirror };
 
 	dmirror_fixture(test)->stub = &look;
@@ -212,7 +205,7 @@ static void device_has_no_entry_during_a_copy(struct kunit *test)
 static void way_back_without_memory_for_one(struct kunit *test)
 {
 	static const unsigned int nths[] = { 1, 5, NR };
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(nths); i++) {
@@ -233,6 +226,24 @@ static void way_back_without_memory_for_one(struct kunit *test)
 		dmirror_user_check(test, bench.addr, NR, 1,
 				   "with memory again");
 	}
+}
+
+/* Row 20: it is no success, which would be tried for ever. */
+static void cpu_fault_without_memory_is_told(struct kunit *test)
+{
+	struct dmirror_bench bench = bench_get_private(test, NR);
+
+	bench_to_device(test, &bench, bench.addr, NR);
+	dmirror_inject_arm(DMIRROR_INJECT_RAM_ALLOC, 1);
+	DMIRROR_EXPECT_ERRNO(test, bench_cpu_fault(bench.addr), -ENOMEM,
+			     "CPU fault without memory");
+	bench_expect_out(test, &bench, NR, "after the fault");
+	bench_expect_at_rest(test, &bench, bench.addr, NR, true,
+			     "after the fault");
+	DMIRROR_EXPECT_ERRNO(test, bench_cpu_fault(bench.addr), 0,
+			     "CPU fault with memory again");
+	bench_expect_out(test, &bench, NR - 1, "with memory again");
+	dmirror_user_check(test, bench.addr, NR, 1, "with memory again");
 }
 
 /* A folio of 4 pages, and what a call meets beside it. */
@@ -351,7 +362,7 @@ static void one_call_with_folios_of_all_sizes(struct kunit *test)
  */
 static void invalidation_does_not_fail_a_migration(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	struct hmm_dmirror_cmd cmd = {
 		.addr = bench.addr,
 		.ptr = dmirror_user_map(test, NR, RW),
@@ -376,14 +387,55 @@ static void invalidation_does_not_fail_a_migration(struct kunit *test)
 	dmirror_user_check(test, cmd.ptr, NR, 1, "after MIGRATE_TO_DEV");
 }
 
+/* For struct dmirror_race. */
+static int disturb_touch(unsigned long addr)
+{
+	u8 byte;
+
+	return copy_from_user(&byte, (void __user *)addr, 1) ? -EFAULT : 0;
+}
+
+/*
+ * Row 19: the CPU takes a page back before the command has read it. It comes
+ * to that while the last page, which is on the device, is brought home.
+ */
+static void cpu_access_does_not_fail_an_exclusive_command(struct kunit *test)
+{
+	struct dmirror_bench bench = bench_get_private(test, NR);
+	struct hmm_dmirror_cmd cmd = {
+		.addr = bench.addr,
+		.ptr = dmirror_user_map(test, NR, RW),
+		.npages = NR,
+	};
+	struct dmirror_race race = {
+		.disturb = disturb_touch,
+		.addr = bench.addr + 3 * PAGE_SIZE, .times = 1,
+	};
+
+	bench_to_device(test, &bench, bench.addr + (NR - 1) * PAGE_SIZE, 1);
+	dmirror_race_with(test, &race);
+	DMIRROR_EXPECT_ERRNO(test,
+			     dmirror_fops_command(bench.mirror,
+						  HMM_DMIRROR_EXCLUSIVE, &cmd),
+			     0, "EXCLUSIVE with a CPU access in the middle");
+	DMIRROR_EXPECT_ERRNO(test, race.error, 0, "the access itself");
+	KUNIT_EXPECT_EQ_MSG(test, race.times, 0U, "accesses not made");
+	KUNIT_EXPECT_EQ_MSG(test, cmd.cpages, (u64)NR, "pages read");
+	KUNIT_EXPECT_EQ_MSG(test, cmd.faults, 1ULL,
+			    "faults: for the page that was lost");
+	dmirror_expect_pt(test, bench.mirror, bench.addr, "xxxw",
+			  "after EXCLUSIVE");
+	dmirror_user_check(test, cmd.ptr, NR, 1, "after EXCLUSIVE");
+}
+
 /* Row 22: neither shown as what it is not, nor brought home by the look. */
 static void foreign_private_page_is_no_page(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
-	struct dmirror_bench other = { .addr = bench.addr };
+	struct dmirror_bench bench = bench_get_private(test, NR);
+	struct dmirror_bench other =
+		bench_on(test, dmirror_private_get(test, 0, PRIVATE_CHUNK, 1),
+			 bench.addr);
 
-	other.devmem = dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
-	other.mirror = dmirror_mirror_get(test, other.devmem);
 	bench_to_device(test, &bench, bench.addr, NR);
 	bench_expect_all(test, &other, other.addr, NR, HMM_DMIRROR_PROT_NONE,
 			 "by the other device");
@@ -409,8 +461,7 @@ static void command(struct kunit *test, const struct dmirror_bench *bench,
  */
 static void fail_alloc_waits_for_a_large_folio(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
-	unsigned long left = 9;
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	command(test, &bench, HMM_DMIRROR_FLAGS, HMM_DMIRROR_FLAG_FAIL_ALLOC,
 		"FLAGS with FAIL_ALLOC");
@@ -418,14 +469,74 @@ static void fail_alloc_waits_for_a_large_folio(struct kunit *test)
 	dmirror_user_touch(test, bench.addr, 1);
 	bench_expect_out(test, &bench, NR - 1, "after a CPU fault");
 	bench_to_ram(test, &bench, bench.addr, NR / 2, NR / 2 - 1);
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_evict(bench.devmem, &left),
-			     0, "eviction");
+	bench_evict(test, &bench);
 	KUNIT_EXPECT_EQ_MSG(test, bench.mirror->flags,
 			    BIT(DMIRROR_MIRROR_FAIL_LARGE),
 			    "the flag after all of it");
 	command(test, &bench, HMM_DMIRROR_FLAGS, 0, "FLAGS with none");
 	KUNIT_EXPECT_EQ(test, bench.mirror->flags, 0UL);
 	dmirror_user_check(test, bench.addr, NR, 1, "after all of it");
+}
+
+/* Maps nothing, and takes the range back from whoever asks for it. */
+static vm_fault_t restless_fault(struct vm_fault *vmf)
+{
+	struct mmu_notifier_range range;
+
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, vmf->vma->vm_mm,
+				vmf->address, vmf->address + PAGE_SIZE);
+	user_invalidate_nonblock(&range);
+
+	return VM_FAULT_NOPAGE;
+}
+
+static const struct vm_operations_struct restless_vm_ops = {
+	.fault = restless_fault,
+};
+
+static int restless_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_ops = &restless_vm_ops;
+
+	return 0;
+}
+
+static const struct file_operations restless_fops = {
+	.mmap = restless_mmap,
+};
+
+static unsigned long restless_map(struct kunit *test)
+{
+	struct file *file = anon_inode_getfile("dmirror_kunit", &restless_fops,
+					       NULL, O_RDWR);
+	unsigned long addr;
+
+	DMIRROR_ASSERT_OK(test, PTR_ERR_OR_ZERO(file), "file");
+	addr = vm_mmap(file, 0, PAGE_SIZE, PROT_READ, MAP_PRIVATE, 0);
+	fput(file);
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR_VALUE(addr), "mmap: got %pe",
+			       (void *)addr);
+
+	return addr;
+}
+
+/* Row 14: where core mm tries again by itself, it is told for how long. */
+static void unlocked_fault_gives_up_in_time(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr;
+	int ret;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	addr = restless_map(test);
+	ret = dmirror_mirror_fault_unlocked(mirror, addr, addr + PAGE_SIZE,
+					    DMIRROR_PERM_READ, 20);
+	if (ret == -EOPNOTSUPP)
+		kunit_skip(test, "needs hmm_range_fault_unlocked_timeout()");
+	DMIRROR_EXPECT_ERRNO(test, ret, -EBUSY,
+			     "fault that never finds a quiet moment");
+	KUNIT_EXPECT_TRUE_MSG(test, xa_empty(&mirror->pt.entries),
+			      "giving up left slots");
 }
 
 /**
@@ -479,6 +590,111 @@ static void range_faults_begin_with_empty_entries(struct kunit *test)
 	kunit_deactivate_static_stub(test, dmirror_mm_range_fault);
 }
 
+/* Row 29: each counter is told, and says what happened. */
+static void counters_say_what_happened(struct kunit *test)
+{
+	struct dmirror_bench bench = bench_get_private(test, NR);
+	struct dmirror_devmem_stats devmem;
+	struct dmirror_mirror_stats mirror;
+
+	/* One of the pages was never there: no source, one folio all the same. */
+	dmirror_user_map_over(test, bench.addr, 1, RW);
+	dmirror_mirror_stats(bench.mirror, &mirror);
+	KUNIT_EXPECT_EQ(test, mirror.faults, 0UL);
+	dmirror_device_write(test, bench.mirror, bench.addr + PAGE_SIZE, NR - 1,
+			     2, "before");
+	bench_to_device(test, &bench, bench.addr, NR);
+	dmirror_devmem_stats(bench.devmem, &devmem);
+	KUNIT_EXPECT_EQ(test, devmem.chunks, 1UL);
+	KUNIT_EXPECT_EQ(test, devmem.total, PRIVATE_CHUNK);
+	KUNIT_EXPECT_EQ(test, devmem.free, PRIVATE_CHUNK - NR);
+	KUNIT_EXPECT_EQ(test, devmem.reserved, 0UL);
+	KUNIT_EXPECT_EQ(test, devmem.blocks, NR);
+	KUNIT_EXPECT_EQ(test, devmem.allocs, NR);
+	KUNIT_EXPECT_EQ(test, devmem.frees, 0UL);
+
+	dmirror_user_touch(test, bench.addr, 4);
+	dmirror_devmem_stats(bench.devmem, &devmem);
+	KUNIT_EXPECT_EQ(test, devmem.free, PRIVATE_CHUNK - NR + 4);
+	KUNIT_EXPECT_EQ(test, devmem.blocks, NR - 4);
+	KUNIT_EXPECT_EQ(test, devmem.frees, 4UL);
+
+	dmirror_mirror_stats(bench.mirror, &mirror);
+	KUNIT_EXPECT_EQ(test, mirror.faults, 1UL);
+	KUNIT_EXPECT_EQ(test, mirror.retries, 0UL);
+	KUNIT_EXPECT_EQ_MSG(test, mirror.cleared, NR - 1,
+			    "entries taken away: those of the device's store");
+	KUNIT_EXPECT_GE_MSG(test, mirror.invalidations, 1UL + 1 + 4,
+			    "invalidations: mmap, migration, CPU faults");
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&bench.mirror->refused), 0L);
+}
+
+/**
+ * struct depth - how much stack the driver has used when it calls core mm
+ * @from: where the case's own frame is
+ * @most: the most that was seen, in bytes
+ * @calls: how often it was looked at
+ */
+struct depth {
+	unsigned long from;
+	unsigned long most;
+	unsigned int calls;
+};
+
+static void note_depth(void)
+{
+	struct depth *depth = dmirror_fixture(kunit_get_current_test())->stub;
+	unsigned long here = (unsigned long)__builtin_frame_address(0);
+
+	depth->most = max(depth->most, depth->from - here);
+	depth->calls++;
+}
+
+static int note_depth_of_fault(struct hmm_range *range)
+{
+	note_depth();
+
+	return __dmirror_mm_range_fault(range);
+}
+
+static int note_depth_of_setup(struct migrate_vma *args)
+{
+	note_depth();
+
+	return __dmirror_mm_migrate_setup(args);
+}
+
+/* Row 39: the most that a command needs until it calls core mm. */
+static void commands_are_light_on_the_stack(struct kunit *test)
+{
+	static const unsigned int commands[] = {
+		HMM_DMIRROR_READ, HMM_DMIRROR_WRITE, HMM_DMIRROR_MIGRATE_TO_DEV,
+		HMM_DMIRROR_SNAPSHOT, HMM_DMIRROR_MIGRATE_TO_SYS,
+	};
+	struct dmirror_bench bench = bench_get_private(test, NR);
+	struct depth depth = {
+		.from = (unsigned long)__builtin_frame_address(0),
+	};
+	unsigned int i;
+
+	dmirror_fixture(test)->stub = &depth;
+	kunit_activate_static_stub(test, dmirror_mm_range_fault,
+				   note_depth_of_fault);
+	kunit_activate_static_stub(test, dmirror_mm_migrate_setup,
+				   note_depth_of_setup);
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		command(test, &bench, commands[i], NR, "command");
+	/* By CPU faults, which come on top of what is on the stack by then. */
+	command(test, &bench, HMM_DMIRROR_MIGRATE_TO_DEV, NR, "command");
+	dmirror_user_touch(test, bench.addr, NR);
+	kunit_deactivate_static_stub(test, dmirror_mm_range_fault);
+	kunit_deactivate_static_stub(test, dmirror_mm_migrate_setup);
+	KUNIT_EXPECT_GE_MSG(test, depth.calls, ARRAY_SIZE(commands) + NR,
+			    "looks");
+	KUNIT_EXPECT_LE_MSG(test, depth.most, THREAD_SIZE / 4,
+			    "bytes of %lu on the stack", THREAD_SIZE);
+}
+
 /* Row 30: of the type that they have, and as they are from the start. */
 static void parameters_cannot_be_changed_later(struct kunit *test)
 {
@@ -509,11 +725,16 @@ static struct kunit_case defects_cases[] = {
 	KUNIT_CASE(page_moves_during_a_fault),
 	KUNIT_CASE(device_has_no_entry_during_a_copy),
 	KUNIT_CASE(way_back_without_memory_for_one),
+	KUNIT_CASE(cpu_fault_without_memory_is_told),
 	KUNIT_CASE(one_call_with_folios_of_all_sizes),
 	KUNIT_CASE(invalidation_does_not_fail_a_migration),
+	KUNIT_CASE(cpu_access_does_not_fail_an_exclusive_command),
 	KUNIT_CASE(foreign_private_page_is_no_page),
 	KUNIT_CASE(fail_alloc_waits_for_a_large_folio),
+	KUNIT_CASE(unlocked_fault_gives_up_in_time),
 	KUNIT_CASE(range_faults_begin_with_empty_entries),
+	KUNIT_CASE(counters_say_what_happened),
+	KUNIT_CASE(commands_are_light_on_the_stack),
 	KUNIT_CASE(parameters_cannot_be_changed_later),
 	{}
 };

@@ -14,6 +14,7 @@
 #include "../drivers/dmirror/fops.h"
 #include "../drivers/dmirror/migrate.h"
 #include "../drivers/dmirror/pagemap.h"
+#include "bench.h"
 #include "device_file.h"
 #include "private_devmem.h"
 
@@ -32,56 +33,27 @@ static struct dmirror_device_config config_of(unsigned int nr)
 	};
 }
 
-/**
- * struct bench - what most cases work on
- * @device: a device, which nobody can open
- * @mirror: mirror of the case's mm, on the device's memory
- * @addr: NR pages, mapped RW and full of pattern 1
- */
-struct bench {
-	struct dmirror_device *device;
-	struct dmirror_mirror *mirror;
-	unsigned long addr;
-};
-
-static struct bench bench_get(struct kunit *test, unsigned int nr)
+/* A device, which nobody can open, and NR pages full of pattern 1. */
+static struct dmirror_bench bench_get(struct kunit *test, unsigned int nr)
 {
 	const struct dmirror_device_config config = config_of(nr);
-	struct bench bench;
+	struct dmirror_device *device;
+	unsigned long addr;
 
 	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
-	bench.device = dmirror_device_get(test, &config);
-	bench.mirror = dmirror_mirror_get(test, &bench.device->devmem);
-	bench.addr = dmirror_user_map(test, NR, RW);
-	dmirror_user_fill(test, bench.addr, NR, 1);
+	device = dmirror_device_get(test, &config);
+	addr = dmirror_user_map(test, NR, RW);
+	dmirror_user_fill(test, addr, NR, 1);
 
-	return bench;
+	return bench_on(test, &device->devmem, addr);
 }
 
 /* The device's end, which no mirror sees. */
-static void bench_put(struct kunit *test, struct bench *bench)
+static void bench_put(struct kunit *test, struct dmirror_bench *bench)
 {
 	dmirror_mirror_put(test, bench->mirror);
-	dmirror_device_put(test, bench->device);
-}
-
-static void to_device(struct kunit *test, const struct bench *bench,
-		      unsigned long addr, unsigned long npages)
-{
-	unsigned long moved = ULONG_MAX;
-
-	DMIRROR_ASSERT_OK(test, dmirror_migrate_to_devmem(bench->mirror, addr,
-							  npages, &moved),
-			  "migration to the device");
-	KUNIT_ASSERT_EQ_MSG(test, moved, npages,
-			    "pages of [0x%lx,0x%lx) that went to the device",
-			    addr, addr + (npages << PAGE_SHIFT));
-}
-
-static unsigned long first_pfn(const struct dmirror_device *device)
-{
-	return list_first_entry(&device->devmem.chunks, struct dmirror_chunk,
-				node)->first_pfn;
+	dmirror_device_put(test, container_of(bench->devmem,
+					      struct dmirror_device, devmem));
 }
 
 static void device_is_what_was_asked_for(struct kunit *test)
@@ -139,15 +111,14 @@ static void bad_chunk_size_is_refused(struct kunit *test)
 
 static void pages_come_home_when_it_ends(struct kunit *test)
 {
-	struct bench bench = bench_get(test, 0);
+	struct dmirror_bench bench = bench_get(test, 0);
 	unsigned long pfn;
 
-	to_device(test, &bench, bench.addr, NR);
+	bench_to_device(test, &bench, bench.addr, NR);
 	dmirror_device_write(test, bench.mirror, bench.addr, NR, 2,
 			     "on the device");
-	KUNIT_EXPECT_EQ_MSG(test, dmirror_pages_out(&bench.device->devmem), NR,
-			    "device pages in use");
-	pfn = first_pfn(bench.device);
+	bench_expect_out(test, &bench, NR, "after the device wrote");
+	pfn = dmirror_first_pfn(bench.devmem);
 	bench_put(test, &bench);
 	dmirror_expect_pagemap_gone(test, pfn, PRIVATE_CHUNK);
 	dmirror_user_check(test, bench.addr, NR, 2, "after the device's end");
@@ -155,11 +126,11 @@ static void pages_come_home_when_it_ends(struct kunit *test)
 
 static void mm_ends_before_the_device(struct kunit *test)
 {
-	struct bench bench = bench_get(test, 0);
+	struct dmirror_bench bench = bench_get(test, 0);
 	unsigned long pfn;
 
-	to_device(test, &bench, bench.addr, NR);
-	pfn = first_pfn(bench.device);
+	bench_to_device(test, &bench, bench.addr, NR);
+	pfn = dmirror_first_pfn(bench.devmem);
 	dmirror_user_exit(test);
 	bench_put(test, &bench);
 	dmirror_expect_pagemap_gone(test, pfn, PRIVATE_CHUNK);
@@ -236,14 +207,14 @@ static void page_unlock(void *data)
 
 static void end_waits_for_a_held_page(struct kunit *test)
 {
-	struct bench bench = bench_get(test, 0);
+	struct dmirror_bench bench = bench_get(test, 0);
 	struct watch *watch = kunit_kzalloc(test, sizeof(*watch), GFP_KERNEL);
 	unsigned long pfn;
 	struct page *page;
 
 	KUNIT_ASSERT_NOT_NULL(test, watch);
-	to_device(test, &bench, bench.addr, 4);
-	pfn = first_pfn(bench.device);
+	bench_to_device(test, &bench, bench.addr, 4);
+	pfn = dmirror_first_pfn(bench.devmem);
 	dmirror_cpu_pages(test, bench.mirror, bench.addr + PAGE_SIZE, &page, 1);
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	DMIRROR_ASSERT_OK(test,
@@ -268,19 +239,19 @@ static void end_waits_for_a_held_page(struct kunit *test)
 
 static void devices_do_not_share_memory(struct kunit *test)
 {
-	struct bench one = bench_get(test, 0);
-	struct bench two = bench_get(test, 1);
+	struct dmirror_bench one = bench_get(test, 0);
+	struct dmirror_bench two = bench_get(test, 1);
 
-	to_device(test, &one, one.addr, NR);
-	to_device(test, &two, two.addr, NR);
+	bench_to_device(test, &one, one.addr, NR);
+	bench_to_device(test, &two, two.addr, NR);
 	dmirror_device_write(test, one.mirror, one.addr, NR, 2,
 			     "on the first device");
 	dmirror_device_write(test, two.mirror, two.addr, NR, 3,
 			     "on the second device");
-	KUNIT_EXPECT_NE(test, first_pfn(one.device), first_pfn(two.device));
+	KUNIT_EXPECT_NE(test, dmirror_first_pfn(one.devmem), dmirror_first_pfn(two.devmem));
 	bench_put(test, &one);
-	KUNIT_EXPECT_EQ_MSG(test, dmirror_pages_out(&two.device->devmem), NR,
-			    "pages on the second device after the first's end");
+	bench_expect_out(test, &two, NR,
+			 "of the second device after the first's end");
 	dmirror_device_read(test, two.mirror, two.addr, NR, 3,
 			    "after the first device's end");
 	dmirror_user_check(test, one.addr, NR, 2,
@@ -353,24 +324,25 @@ static void file_of_the_device_by_number(struct kunit *test)
 static void pages_stay_when_a_file_is_closed(struct kunit *test)
 {
 	struct dmirror_device_config config = config_of(0);
-	struct bench bench;
+	struct dmirror_device *device;
+	struct dmirror_bench bench;
 	struct file *file;
 
 	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
 	config.devt = dmirror_devt_get(test);
 	config.fops = &dmirror_fops;
-	bench.device = dmirror_device_get(test, &config);
+	device = dmirror_device_get(test, &config);
 	file = dmirror_file_open(test, config.devt);
 	DMIRROR_ASSERT_OK(test, PTR_ERR_OR_ZERO(file), "open");
+	bench.devmem = &device->devmem;
 	bench.mirror = file->private_data;
 	bench.addr = dmirror_user_map(test, NR, RW);
 	dmirror_user_fill(test, bench.addr, NR, 1);
-	to_device(test, &bench, bench.addr, NR);
+	bench_to_device(test, &bench, bench.addr, NR);
 	dmirror_file_close(test, file);
-	KUNIT_EXPECT_EQ_MSG(test, dmirror_pages_out(&bench.device->devmem), NR,
-			    "device pages in use after the file was closed");
+	bench_expect_out(test, &bench, NR, "after the file was closed");
 	dmirror_user_check(test, bench.addr, 1, 1, "with no file open");
-	dmirror_device_put(test, bench.device);
+	dmirror_device_put(test, device);
 	dmirror_user_check(test, bench.addr, NR, 1, "after the device's end");
 }
 

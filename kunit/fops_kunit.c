@@ -5,15 +5,20 @@
  */
 #include "mirror_fixture.h"
 
+#include <kunit/static_stub.h>
+#include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
+#include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 #include "../drivers/dmirror/device.h"
 #include "../drivers/dmirror/fops.h"
+#include "../drivers/dmirror/migrate.h"
+#include "../drivers/dmirror/mm.h"
 #include "../drivers/dmirror/pagemap.h"
 #include "device_file.h"
 #include "private_devmem.h"
@@ -149,18 +154,23 @@ static void punch(struct kunit *test, unsigned long addr, unsigned long page)
 	dmirror_user_unmap(test, addr + (page << PAGE_SHIFT), 1);
 }
 
-/* A page of the range, with a reference more. */
-static struct page *hold_page(struct kunit *test, const struct bench *bench,
-			      unsigned long page_nr)
+/* Carries out a command while a page of the range has a reference more. */
+static int command_with_page_held(struct kunit *test, const struct bench *bench,
+				  unsigned int command,
+				  struct hmm_dmirror_cmd *cmd,
+				  unsigned long page_nr)
 {
 	struct page *page;
+	int ret;
 
 	dmirror_cpu_pages(test, bench->mirror,
 			  bench->addr + (page_nr << PAGE_SHIFT), &page, 1);
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	get_page(page);
+	ret = dmirror_fops_command(bench->mirror, command, cmd);
+	put_page(page);
 
-	return page;
+	return ret;
 }
 
 static void written_and_read_in_every_length(struct kunit *test)
@@ -301,6 +311,24 @@ static void buffer_that_is_no_buffer(struct kunit *test)
 	dmirror_user_check(test, bench.addr, NR, 1, "after the failures");
 }
 
+/* The migration is done by then: what is told is that nothing was copied. */
+static void migration_into_no_buffer(struct kunit *test)
+{
+	struct bench bench = bench_get_private(test);
+	struct hmm_dmirror_cmd cmd = cmd_of(&bench, NR);
+
+	cmd.ptr = 0;
+	expect_command(test, &bench, HMM_DMIRROR_MIGRATE_TO_DEV, &cmd, -EFAULT,
+		       0, "MIGRATE_TO_DEV to nowhere");
+	expect_out(test, &bench, NR, "after MIGRATE_TO_DEV to nowhere");
+	expect_command(test, &bench, HMM_DMIRROR_MIGRATE_TO_SYS, &cmd, 0, NR,
+		       "MIGRATE_TO_SYS, which needs no buffer");
+	cmd.ptr = U64_MAX & PAGE_MASK;
+	expect_command(test, &bench, HMM_DMIRROR_EXCLUSIVE, &cmd, -EFAULT, 0,
+		       "EXCLUSIVE to the last page of the address space");
+	dmirror_user_check(test, bench.addr, NR, 1, "after the failures");
+}
+
 static void write_to_read_only_is_refused(struct kunit *test)
 {
 	struct bench bench = bench_get(test);
@@ -335,6 +363,96 @@ static void unknown_commands_are_refused(struct kunit *test)
 				    "command 0x%x: pages or faults",
 				    commands[i]);
 	}
+}
+
+/**
+ * struct unusable - what a command says of a mapping that cannot be used
+ * @command: the command
+ * @want: what it returns
+ * @cpages: the pages it has done
+ */
+struct unusable {
+	unsigned int command;
+	int want;
+	unsigned long cpages;
+};
+
+/* In the order of ranged[]. A snapshot tells it in its bytes. */
+static const struct unusable unusables[] = {
+	{ HMM_DMIRROR_READ, -EFAULT, 0 },
+	{ HMM_DMIRROR_WRITE, -EFAULT, 0 },
+	{ HMM_DMIRROR_MIGRATE_TO_DEV, -EINVAL, 0 },
+	{ HMM_DMIRROR_MIGRATE_TO_SYS, -EINVAL, 0 },
+	{ HMM_DMIRROR_SNAPSHOT, 0, 4 },
+	{ HMM_DMIRROR_EXCLUSIVE, -EFAULT, 0 },
+	{ HMM_DMIRROR_CHECK_EXCLUSIVE, 0, 0 },
+	{ HMM_DMIRROR_READ_UNLOCKED, -EFAULT, 0 },
+};
+
+static_assert(ARRAY_SIZE(unusables) == ARRAY_SIZE(ranged));
+
+static void expect_unusable(struct kunit *test, const struct bench *bench,
+			    unsigned long addr, const char *what)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(unusables); i++) {
+		struct hmm_dmirror_cmd cmd = cmd_of(bench, 4);
+		long ret;
+
+		KUNIT_ASSERT_EQ(test, unusables[i].command, ranged[i].command);
+		cmd.addr = addr;
+		ret = dmirror_fops_command(bench->mirror, unusables[i].command,
+					   &cmd);
+		/* Before 7.3. */
+		if (ret == -EOPNOTSUPP &&
+		    unusables[i].command == HMM_DMIRROR_READ_UNLOCKED)
+			continue;
+		KUNIT_EXPECT_EQ_MSG(test, ret, unusables[i].want, "%s of %s",
+				    ranged[i].name, what);
+		KUNIT_EXPECT_EQ_MSG(test, cmd.cpages, unusables[i].cpages,
+				    "%s of %s: pages done", ranged[i].name,
+				    what);
+	}
+}
+
+static void unusable_mappings_are_told(struct kunit *test)
+{
+	struct bench bench = bench_get_private(test);
+	unsigned long none = dmirror_user_map(test, 4, PROT_NONE);
+
+	dmirror_user_fill(test, bench.buf, NR, 2);
+	dmirror_user_unmap(test, bench.addr + 8 * PAGE_SIZE, 4);
+	expect_unusable(test, &bench, bench.addr + 8 * PAGE_SIZE, "a hole");
+	expect_unusable(test, &bench, none, "PROT_NONE");
+	expect_out(test, &bench, 0, "after the refusals");
+	KUNIT_EXPECT_TRUE_MSG(test, xa_empty(&bench.mirror->pt.entries),
+			      "the refusals left entries or slots");
+	dmirror_user_check(test, bench.addr, 8, 1, "before the hole");
+}
+
+/* Three mappings in a row, each with a window that it shares with the next. */
+static void ranges_over_several_mappings(struct kunit *test)
+{
+	struct bench bench = bench_get_private(test);
+
+	/* Executable, for nothing but to be told from its neighbours. */
+	dmirror_user_map_over(test, bench.addr + 50 * PAGE_SIZE, 50,
+			      RW | PROT_EXEC);
+	dmirror_user_fill(test, bench.addr, NR, 1);
+	expect_done(test, &bench, HMM_DMIRROR_READ, NR, 1, "READ");
+	dmirror_user_check(test, bench.buf, NR, 1, "after READ");
+	expect_done(test, &bench, HMM_DMIRROR_MIGRATE_TO_DEV, NR, 0,
+		    "MIGRATE_TO_DEV");
+	expect_out(test, &bench, NR, "after MIGRATE_TO_DEV");
+	expect_done(test, &bench, HMM_DMIRROR_SNAPSHOT, NR, 0, "SNAPSHOT");
+	expect_done(test, &bench, HMM_DMIRROR_MIGRATE_TO_SYS, NR, 0,
+		    "MIGRATE_TO_SYS");
+	expect_out(test, &bench, 0, "after MIGRATE_TO_SYS");
+	expect_done(test, &bench, HMM_DMIRROR_EXCLUSIVE, NR, 0, "EXCLUSIVE");
+	dmirror_user_fill(test, bench.buf, NR, 2);
+	expect_done(test, &bench, HMM_DMIRROR_WRITE, NR, 0, "WRITE");
+	dmirror_user_check(test, bench.addr, NR, 2, "after WRITE");
 }
 
 static void expect_bad_range(struct kunit *test, const struct bench *bench,
@@ -507,14 +625,12 @@ static void page_that_does_not_go_is_told(struct kunit *test)
 {
 	struct bench bench = bench_get_private(test);
 	struct hmm_dmirror_cmd cmd = cmd_of(&bench, NR);
-	struct page *page = hold_page(test, &bench, WINDOW + 6);
-	int ret;
 
-	ret = dmirror_fops_command(bench.mirror, HMM_DMIRROR_MIGRATE_TO_DEV,
-				   &cmd);
-	put_page(page);
-	DMIRROR_EXPECT_ERRNO(test, ret, -ENOENT,
-			     "MIGRATE_TO_DEV with a page held");
+	DMIRROR_EXPECT_ERRNO(test,
+			     command_with_page_held(test, &bench,
+						    HMM_DMIRROR_MIGRATE_TO_DEV,
+						    &cmd, WINDOW + 6),
+			     -ENOENT, "MIGRATE_TO_DEV with a page held");
 	KUNIT_EXPECT_EQ_MSG(test, cmd.cpages, (u64)WINDOW,
 			    "pages of the windows before that page");
 	expect_out(test, &bench, NR - 1, "after MIGRATE_TO_DEV");
@@ -594,8 +710,7 @@ static void release_brings_everything_home(struct kunit *test)
 	to_device(test, &bench);
 	dmirror_device_write(test, bench.mirror, bench.addr, NR, 2,
 			     "on the device");
-	pfn = list_first_entry(&bench.devmem->chunks, struct dmirror_chunk,
-			       node)->first_pfn;
+	pfn = dmirror_first_pfn(bench.devmem);
 	expect_command(test, &bench, HMM_DMIRROR_RELEASE, &cmd, 0, 0,
 		       "RELEASE");
 	expect_out(test, &bench, 0, "after RELEASE");
@@ -616,18 +731,175 @@ static void release_tells_of_a_held_page(struct kunit *test)
 {
 	struct bench bench = bench_get_private(test);
 	struct hmm_dmirror_cmd cmd = cmd_of(&bench, 0);
-	struct page *page;
-	int ret;
 
 	to_device(test, &bench);
-	page = hold_page(test, &bench, 3);
-	ret = dmirror_fops_command(bench.mirror, HMM_DMIRROR_RELEASE, &cmd);
-	put_page(page);
-	DMIRROR_EXPECT_ERRNO(test, ret, -EBUSY, "RELEASE with a page held");
+	DMIRROR_EXPECT_ERRNO(test,
+			     command_with_page_held(test, &bench,
+						    HMM_DMIRROR_RELEASE, &cmd,
+						    3),
+			     -EBUSY, "RELEASE with a page held");
 	expect_out(test, &bench, 1, "after RELEASE");
 	expect_command(test, &bench, HMM_DMIRROR_RELEASE, &cmd, 0, 0,
 		       "RELEASE with the page let go");
 	dmirror_user_check(test, bench.addr, NR, 1, "after RELEASE");
+}
+
+/* What is promised keeps RELEASE trying, until its caller is killed. */
+static void release_can_be_killed(struct kunit *test)
+{
+	struct bench bench = bench_get_private(test);
+	struct hmm_dmirror_cmd cmd = cmd_of(&bench, 0);
+	struct dmirror_resv resv = { };
+	int ret;
+
+	to_device(test, &bench);
+	DMIRROR_ASSERT_OK(test, dmirror_devmem_reserve(bench.devmem, 1, 0,
+						       &resv), "reserve");
+	dmirror_killable(test);
+	send_sig(SIGKILL, current, 1);
+	ret = dmirror_fops_command(bench.mirror, HMM_DMIRROR_RELEASE, &cmd);
+	dmirror_unkill(test);
+	dmirror_devmem_unreserve(&resv);
+	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "RELEASE when killed");
+	KUNIT_EXPECT_EQ_MSG(test, bench.devmem->stats.chunks, 1UL,
+			    "chunks after the kill");
+	dmirror_user_check(test, bench.addr, NR, 1, "after the kill");
+	expect_command(test, &bench, HMM_DMIRROR_RELEASE, &cmd, 0, 0,
+		       "RELEASE with the promise given back");
+}
+
+/**
+ * struct release - a RELEASE by another thread while pages migrate
+ * @notifier: on a page of the device: that it comes home is the first sign
+ * @mirror: of the file
+ * @go: completed when the migration is under way
+ * @begun: completed when the eviction is
+ * @task: the thread
+ * @ret: what RELEASE returned
+ */
+struct release {
+	struct mmu_interval_notifier notifier;
+	struct dmirror_mirror *mirror;
+	struct completion go;
+	struct completion begun;
+	struct task_struct *task;
+	long ret;
+};
+
+static bool release_begins(struct mmu_interval_notifier *notifier,
+			   const struct mmu_notifier_range *range,
+			   unsigned long cur_seq)
+{
+	mmu_interval_set_seq(notifier, cur_seq);
+	complete_all(&container_of(notifier, struct release, notifier)->begun);
+
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops release_ops = {
+	.invalidate = release_begins,
+};
+
+static int releaser(void *data)
+{
+	struct release *release = data;
+	struct hmm_dmirror_cmd cmd = { };
+
+	wait_for_completion(&release->go);
+	release->ret = dmirror_fops_command(release->mirror,
+					    HMM_DMIRROR_RELEASE, &cmd);
+
+	return 0;
+}
+
+/* Core mm's part is done, the device's pages are promised and not taken. */
+static int setup_then_release(struct migrate_vma *args)
+{
+	struct release *release =
+		dmirror_fixture(kunit_get_current_test())->stub;
+	int ret = __dmirror_mm_migrate_setup(args);
+
+	complete(&release->go);
+	wait_for_completion(&release->begun);
+
+	return ret;
+}
+
+static struct release *release_start(struct kunit *test,
+				     const struct bench *bench,
+				     unsigned long addr)
+{
+	struct release *release = kunit_kzalloc(test, sizeof(*release),
+						GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, release);
+	release->mirror = bench->mirror;
+	init_completion(&release->go);
+	init_completion(&release->begun);
+	DMIRROR_ASSERT_OK(test,
+			  mmu_interval_notifier_insert(&release->notifier,
+						       current->mm, addr,
+						       PAGE_SIZE, &release_ops),
+			  "interval notifier");
+	release->task = kthread_create(releaser, release,
+				       "dmirror_release");
+	if (IS_ERR(release->task))
+		mmu_interval_notifier_remove(&release->notifier);
+	DMIRROR_ASSERT_OK(test, PTR_ERR_OR_ZERO(release->task), "thread");
+	get_task_struct(release->task);
+	wake_up_process(release->task);
+	dmirror_fixture(test)->stub = release;
+	kunit_activate_static_stub(test, dmirror_mm_migrate_setup,
+				   setup_then_release);
+
+	return release;
+}
+
+/* Also of a migration that never came to the stub. */
+static void release_stop(struct kunit *test, struct release *release)
+{
+	kunit_deactivate_static_stub(test, dmirror_mm_migrate_setup);
+	complete(&release->go);
+	kthread_stop_put(release->task);
+	mmu_interval_notifier_remove(&release->notifier);
+}
+
+/*
+ * RELEASE evicts what it finds, and has to leave the memory there for what the
+ * other thread was promised. Of pages that it meets on their way it may say
+ * that they are held; else it brings them home as well.
+ */
+static void release_during_a_migration(struct kunit *test)
+{
+	struct bench bench = bench_get_private(test);
+	struct hmm_dmirror_cmd cmd = cmd_of(&bench, 0);
+	unsigned long moved = 9;
+	struct release *release;
+	int ret;
+
+	DMIRROR_ASSERT_OK(test,
+			  dmirror_migrate_to_devmem(bench.mirror, bench.addr, 1,
+						    &moved),
+			  "migration of the first page");
+	release = release_start(test, &bench, bench.addr);
+	ret = dmirror_migrate_to_devmem(bench.mirror, bench.addr + PAGE_SIZE,
+					WINDOW, &moved);
+	release_stop(test, release);
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "migration during RELEASE");
+	KUNIT_EXPECT_EQ_MSG(test, moved, WINDOW, "pages that moved");
+	if (release->ret != -EBUSY)
+		DMIRROR_EXPECT_ERRNO(test, release->ret, 0,
+				     "RELEASE during migration");
+	KUNIT_EXPECT_EQ_MSG(test, bench.devmem->stats.chunks,
+			    release->ret ? 1UL : 0UL,
+			    "chunks after RELEASE said %s",
+			    dmirror_errno(release->ret));
+	dmirror_device_read(test, bench.mirror, bench.addr, NR, 1,
+			    "after both");
+	expect_command(test, &bench, HMM_DMIRROR_RELEASE, &cmd, 0, 0,
+		       "RELEASE with nobody in the way");
+	expect_out(test, &bench, 0, "after all of it");
+	dmirror_user_check(test, bench.addr, NR, 1, "after all of it");
 }
 
 static void exclusive_with_data(struct kunit *test)
@@ -755,6 +1027,62 @@ static void long_commands_can_be_killed(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, cmd.cpages, (u64)WINDOW,
 			    "pages of one window");
 	KUNIT_EXPECT_EQ_MSG(test, cmd.faults, 1ULL, "faults");
+}
+
+/**
+ * struct killed - what is left of a command whose caller is dead when it begins
+ * @command: the command
+ * @want: what it returns
+ * @cpages: the pages it has done
+ */
+struct killed {
+	unsigned int command;
+	int want;
+	unsigned long cpages;
+};
+
+/*
+ * In the order of ranged[]. A window is what those do that have no reason to
+ * wait, nor to fault, before they look.
+ */
+static const struct killed kills[] = {
+	{ HMM_DMIRROR_READ, -EINTR, 0 },
+	{ HMM_DMIRROR_WRITE, -EINTR, 0 },
+	{ HMM_DMIRROR_MIGRATE_TO_DEV, -EINTR, WINDOW },
+	{ HMM_DMIRROR_MIGRATE_TO_SYS, -EINTR, WINDOW },
+	{ HMM_DMIRROR_SNAPSHOT, -EINTR, WINDOW },
+	{ HMM_DMIRROR_EXCLUSIVE, -EINTR, 0 },
+	{ HMM_DMIRROR_CHECK_EXCLUSIVE, 0, 0 },
+	{ HMM_DMIRROR_READ_UNLOCKED, -EINTR, 0 },
+};
+
+static_assert(ARRAY_SIZE(kills) == ARRAY_SIZE(ranged));
+
+static void every_command_can_be_killed(struct kunit *test)
+{
+	struct bench bench = bench_get_private(test);
+	unsigned int i;
+
+	dmirror_user_fill(test, bench.buf, NR, 1);
+	for (i = 0; i < ARRAY_SIZE(kills); i++) {
+		struct hmm_dmirror_cmd cmd = cmd_of(&bench, NR);
+		int ret;
+
+		KUNIT_ASSERT_EQ(test, kills[i].command, ranged[i].command);
+		if (kills[i].command == HMM_DMIRROR_MIGRATE_TO_SYS)
+			to_device(test, &bench);
+		dmirror_killable(test);
+		send_sig(SIGKILL, current, 1);
+		ret = dmirror_fops_command(bench.mirror, kills[i].command,
+					   &cmd);
+		dmirror_unkill(test);
+		KUNIT_EXPECT_EQ_MSG(test, ret, kills[i].want, "%s when killed",
+				    ranged[i].name);
+		KUNIT_EXPECT_EQ_MSG(test, cmd.cpages, kills[i].cpages,
+				    "%s when killed: pages done",
+				    ranged[i].name);
+		dmirror_user_check(test, bench.addr, NR, 1, ranged[i].name);
+	}
 }
 
 /* The file outlives the mm, in a child that inherited it for example. */
@@ -1022,8 +1350,11 @@ static struct kunit_case fops_cases[] = {
 	KUNIT_CASE(hole_in_the_range_is_told),
 	KUNIT_CASE(hole_in_the_buffer_is_told),
 	KUNIT_CASE(buffer_that_is_no_buffer),
+	KUNIT_CASE(migration_into_no_buffer),
 	KUNIT_CASE(write_to_read_only_is_refused),
 	KUNIT_CASE(unknown_commands_are_refused),
+	KUNIT_CASE(unusable_mappings_are_told),
+	KUNIT_CASE(ranges_over_several_mappings),
 	KUNIT_CASE(bad_ranges_are_refused),
 	KUNIT_CASE(huge_range_over_a_small_mapping),
 	KUNIT_CASE(huge_snapshot_ends_with_the_buffer),
@@ -1037,11 +1368,14 @@ static struct kunit_case fops_cases[] = {
 	KUNIT_CASE(migration_without_device_memory),
 	KUNIT_CASE(release_brings_everything_home),
 	KUNIT_CASE(release_tells_of_a_held_page),
+	KUNIT_CASE(release_can_be_killed),
+	KUNIT_CASE(release_during_a_migration),
 	KUNIT_CASE(exclusive_with_data),
 	KUNIT_CASE(exclusive_in_part_is_told),
 	KUNIT_CASE(snapshot_bytes),
 	KUNIT_CASE(snapshot_buffer_that_ends_is_told),
 	KUNIT_CASE(long_commands_can_be_killed),
+	KUNIT_CASE(every_command_can_be_killed),
 	KUNIT_CASE(dead_mm_is_told),
 	KUNIT_CASE(file_of_another_process),
 	KUNIT_CASE(open_makes_a_mirror_of_the_caller),

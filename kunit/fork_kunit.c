@@ -5,15 +5,21 @@
  */
 #include "mirror_fixture.h"
 
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/hmm.h>
 #include <linux/memremap.h>
 #include <linux/mman.h>
 #include <linux/uaccess.h>
 
+#include "../drivers/dmirror/device.h"
+#include "../drivers/dmirror/fops.h"
 #include "../drivers/dmirror/migrate.h"
 #include "../drivers/dmirror/mm.h"
+#include "../drivers/dmirror/pagemap.h"
 #include "../drivers/dmirror/uapi.h"
 #include "bench.h"
+#include "device_file.h"
 #include "private_devmem.h"
 #include "user.h"
 
@@ -96,10 +102,7 @@ static struct dmirror_bench bench_get(struct kunit *test)
 	struct dmirror_bench bench;
 
 	DMIRROR_REQUIRES_BUILTIN(test);
-	bench.devmem = dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
-	bench.mirror = dmirror_mirror_get(test, bench.devmem);
-	bench.addr = dmirror_user_map(test, NR, RW);
-	dmirror_user_fill(test, bench.addr, NR, 1);
+	bench = bench_get_private(test, NR);
 	bench_to_device(test, &bench, bench.addr, NR);
 
 	return bench;
@@ -170,13 +173,19 @@ static void child_writes_its_own_copy(struct kunit *test)
 			    "after the child wrote");
 }
 
-/* Does the parent see pattern @salt in every page? */
-static bool parent_sees(struct kunit *test, const struct dmirror_bench *bench,
-			u64 salt)
+/* Does the parent see its own first page, and the child's behind it? */
+static bool is_um_copy_to_user_bug(struct kunit *test,
+				   const struct dmirror_bench *bench)
 {
 	void *want = dmirror_buf(test, NR), *got = dmirror_buf(test, NR);
+	void *parents = dmirror_buf(test, 1);
 
-	dmirror_buf_fill(want, NR, salt);
+	if (!IS_ENABLED(CONFIG_UML))
+		return false;
+	dmirror_buf_fill(want, NR, 2);
+	dmirror_buf_fill(parents, 1, 1);
+	memcpy(want, parents, PAGE_SIZE);
+
 	return !copy_from_user(got, (void __user *)bench->addr,
 			       NR << PAGE_SHIFT) &&
 	       !memcmp(got, want, NR << PAGE_SHIFT);
@@ -193,7 +202,7 @@ static void child_writes_to_the_device_page_first(struct kunit *test)
 	live(test, &bench, &(struct family){
 		.salt = 2, .write = true, .direct = true,
 	});
-	if (IS_ENABLED(CONFIG_UML) && !parent_sees(test, &bench, 1))
+	if (is_um_copy_to_user_bug(test, &bench))
 		DMIRROR_KNOWN_DEFECT(test, "arch/um copy_to_user()");
 	dmirror_user_check(test, bench.addr, NR, 1, "after the child wrote");
 }
@@ -377,6 +386,122 @@ static void device_reads_on_after_the_child_exited(struct kunit *test)
 	bench_expect_out(test, &bench, 0, "after the parent exited as well");
 }
 
+/**
+ * struct ending - how the file and the child that came after it end
+ * @name: in the case's name
+ * @inherited: the child has the file as well, and lets go of it as it exits
+ * @parent_first: the parent closes the file before the child does anything
+ * @idle: the child touches nothing
+ * @write: it writes, else it reads
+ */
+struct ending {
+	const char *name;
+	bool inherited;
+	bool parent_first;
+	bool idle;
+	bool write;
+};
+
+static const struct ending endings[] = {
+	{ "closed_idle_child", false, true, true, false },
+	{ "closed_child_reads", false, true, false, false },
+	{ "closed_child_writes", false, true, false, true },
+	{ "idle_child_closed", false, false, true, false },
+	{ "child_reads_closed", false, false, false, false },
+	{ "child_writes_closed", false, false, false, true },
+	{ "closed_idle_heir", true, true, true, false },
+	{ "closed_heir_reads", true, true, false, false },
+	{ "closed_heir_writes", true, true, false, true },
+	{ "idle_heir_closed", true, false, true, false },
+	{ "heir_reads_closed", true, false, false, false },
+	{ "heir_writes_closed", true, false, false, true },
+};
+
+/* Every combination of the four, but that an idle child does not write. */
+static_assert(ARRAY_SIZE(endings) == 2 * 2 * 3);
+
+KUNIT_ARRAY_PARAM_DESC(ending, endings, name);
+
+/* A reference of the child's own: its last fput() happens as it exits. */
+static int child_inherits(void *data)
+{
+	fput(data);
+
+	return 0;
+}
+
+static int end_child(struct kunit *test, struct file *file,
+		     struct child_work *work)
+{
+	const struct ending *ending = test->param_value;
+	struct user_child child;
+	int ret;
+
+	if (ending->inherited)
+		get_file(file);
+	ret = user_fork(&child);
+	if (ret) {
+		if (ending->inherited)
+			fput(file);
+		return ret;
+	}
+	if (ending->inherited)
+		user_ask(&child, child_inherits, file);
+	if (ending->parent_first)
+		dmirror_file_close(test, file);
+	if (!ending->idle)
+		ret = user_ask(&child, child_fn, work);
+	user_reap(&child);
+	if (!ending->parent_first)
+		dmirror_file_close(test, file);
+
+	return ret;
+}
+
+/* Pages on the device, of two processes, and nobody's file in the end. */
+static void file_and_child_end_in_any_order(struct kunit *test)
+{
+	const struct ending *ending = test->param_value;
+	struct dmirror_device_config config = {
+		.ops = &dmirror_pagemap_private_ops,
+		.chunk_pages = PRIVATE_CHUNK,
+		.max_chunks = 1,
+		.id = DMIRROR_TEST_ID,
+		.fops = &dmirror_fops,
+	};
+	struct child_work work = {
+		.write = ending->write, .salt = ending->write ? 2 : 1,
+		.page = NR,
+	};
+	struct dmirror_device *device;
+	struct dmirror_bench bench;
+	struct file *file;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+	config.devt = dmirror_devt_get(test);
+	device = dmirror_device_get(test, &config);
+	file = dmirror_file_open(test, config.devt);
+	DMIRROR_ASSERT_OK(test, PTR_ERR_OR_ZERO(file), "open");
+	bench.devmem = &device->devmem;
+	bench.mirror = file->private_data;
+	bench.addr = dmirror_user_map(test, NR, RW);
+	dmirror_user_fill(test, bench.addr, NR, 1);
+	bench_to_device(test, &bench, bench.addr, NR);
+
+	work.addr = bench.addr;
+	DMIRROR_EXPECT_ERRNO(test, end_child(test, file, &work), 0,
+			     "fork, and what the child did");
+	KUNIT_EXPECT_EQ_MSG(test, work.page, NR,
+			    "the child's first wrong page is at 0x%lx, its first word is 0x%llx",
+			    bench.addr + (work.page << PAGE_SHIFT), work.got);
+	bench_expect_out(test, &bench, ending->idle ? NR : 0,
+			 "after the child exited and the file was closed");
+	dmirror_user_check(test, bench.addr, 1, 1, "with no file open");
+	dmirror_device_put(test, device);
+	dmirror_user_check(test, bench.addr, NR, 1, "after the device's end");
+}
+
 static struct kunit_case fork_cases[] = {
 	KUNIT_CASE(child_reads_what_is_on_the_device),
 	KUNIT_CASE(child_writes_its_own_copy),
@@ -388,6 +513,7 @@ static struct kunit_case fork_cases[] = {
 	KUNIT_CASE(shared_pages_migrate_for_both),
 	KUNIT_CASE(eviction_serves_both),
 	KUNIT_CASE(device_reads_on_after_the_child_exited),
+	KUNIT_CASE_PARAM(file_and_child_end_in_any_order, ending_gen_params),
 	{}
 };
 

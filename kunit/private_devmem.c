@@ -21,6 +21,12 @@ unsigned long dmirror_pages_out(struct dmirror_devmem *devmem)
 	return stats.total - stats.free - stats.retired;
 }
 
+unsigned long dmirror_first_pfn(const struct dmirror_devmem *devmem)
+{
+	return list_first_entry(&devmem->chunks, struct dmirror_chunk,
+				node)->first_pfn;
+}
+
 static void private_put(void *data)
 {
 	struct kunit *test = kunit_get_current_test();

@@ -56,6 +56,14 @@ struct dmirror_devmem *dmirror_coherent_get(struct kunit *test,
 unsigned long dmirror_pages_out(struct dmirror_devmem *devmem);
 
 /**
+ * dmirror_first_pfn - where the first chunk is
+ * @devmem: the device memory, with at least one chunk
+ *
+ * Return: the page frame of its first page.
+ */
+unsigned long dmirror_first_pfn(const struct dmirror_devmem *devmem);
+
+/**
  * dmirror_cpu_pages - what the CPU page tables map
  * @test: the case
  * @mirror: a mirror of the case's mm; its device's private pages are shown

@@ -27,11 +27,12 @@
 
 static unsigned int order_of_case(struct kunit *test)
 {
-	unsigned int order = dmirror_mm_large_order(MEMORY_DEVICE_PRIVATE);
+	unsigned int order;
 
 	DMIRROR_REQUIRES_BUILTIN(test);
 	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
 	DMIRROR_REQUIRES_CONFIG(test, TRANSPARENT_HUGEPAGE);
+	order = dmirror_mm_large_order(MEMORY_DEVICE_PRIVATE);
 	if (!order)
 		kunit_skip(test, "needs migration of large folios");
 
@@ -272,6 +273,17 @@ static void hole_becomes_a_large_folio_of_zeroes(struct kunit *test)
 	dmirror_user_check(test, bench.addr, nr, 0, "never touched");
 }
 
+static void snapshot_knows_the_huge_zero_folio(struct kunit *test)
+{
+	struct dmirror_bench bench = bench_empty(test);
+
+	read_one_byte(test, bench.addr);
+	settle(test, &bench);
+	bench_expect_all(test, &bench, bench.addr, nr_of(&bench),
+			 HMM_DMIRROR_PROT_ZERO | HMM_DMIRROR_PROT_READ | LARGE,
+			 "after the CPU read one byte");
+}
+
 static void huge_zero_folio_becomes_one_of_the_device(struct kunit *test)
 {
 	struct dmirror_bench bench = bench_empty(test);
@@ -378,38 +390,31 @@ static void fault_without_a_large_one_brings_a_page(struct kunit *test)
 	bench_expect_out(test, &bench, 0, "after the CPU read every page");
 }
 
-/* As dmirror_migrate.cpu_fault_without_memory, for the arrays of a whole. */
 static void fault_without_arrays_changes_nothing(struct kunit *test)
 {
 	struct dmirror_bench bench = bench_out(test);
-	unsigned long nr = nr_of(&bench), left;
-	u8 byte;
+	unsigned long nr = nr_of(&bench);
 
 	dmirror_inject_arm(DMIRROR_INJECT_ARRAY_ALLOC, 1);
-	left = copy_from_user(&byte, (void __user *)bench.addr, 1);
-	if (IS_ENABLED(CONFIG_UML) && !left) {
-		bench_expect_out(test, &bench, 0, "after the second try");
-	} else {
-		KUNIT_EXPECT_EQ_MSG(test, left, 1UL, "bytes not read");
-		expect_folio(test, &bench, bench.devmem->large_order, true,
-			     "after the fault");
-	}
+	DMIRROR_EXPECT_ERRNO(test, bench_cpu_fault(bench.addr), -ENOMEM,
+			     "CPU fault without memory for its arrays");
+	expect_folio(test, &bench, bench.devmem->large_order, true,
+		     "after the fault");
+	bench_expect_all(test, &bench, bench.addr, nr, DEV_W | LARGE,
+			 "after the fault");
 	dmirror_user_check(test, bench.addr, nr, 1, "with memory again");
+	bench_expect_out(test, &bench, 0, "with memory again");
 }
 
 /* A page that fails in the middle stays; the others have moved. */
 static void failure_in_the_middle_leaves_one_page(struct kunit *test)
 {
 	struct dmirror_bench bench = bench_get(test);
-	unsigned long nr = nr_of(&bench), moved = 0;
+	unsigned long nr = nr_of(&bench);
 
 	set_bit(DMIRROR_MIRROR_FAIL_LARGE, &bench.mirror->flags);
 	dmirror_inject_arm(DMIRROR_INJECT_BACKING_ALLOC, 6);
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
-							     bench.addr, nr,
-							     &moved),
-			     0, "migration");
-	KUNIT_EXPECT_EQ_MSG(test, moved, nr - 1, "pages moved");
+	bench_to_device_part(test, &bench, bench.addr, nr, nr - 1);
 	bench_expect_all(test, &bench, bench.addr + 5 * PAGE_SIZE, 1, RAM_W,
 			 "the page that failed");
 	bench_expect_out(test, &bench, nr - 1, "after the migration");
@@ -420,15 +425,11 @@ static void failure_in_the_middle_leaves_one_page(struct kunit *test)
 static void hole_that_fails_in_the_middle_stays_a_hole(struct kunit *test)
 {
 	struct dmirror_bench bench = bench_empty(test);
-	unsigned long nr = nr_of(&bench), moved = 9;
+	unsigned long nr = nr_of(&bench);
 
 	set_bit(DMIRROR_MIRROR_FAIL_LARGE, &bench.mirror->flags);
 	dmirror_inject_arm(DMIRROR_INJECT_BACKING_ALLOC, 6);
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
-							     bench.addr, nr,
-							     &moved),
-			     0, "migration");
-	KUNIT_EXPECT_EQ_MSG(test, moved, 0UL, "pages moved");
+	bench_to_device_part(test, &bench, bench.addr, nr, 0);
 	bench_expect_out(test, &bench, 0, "after the migration");
 	bench_expect_anon(test, 0, "after the migration");
 	dmirror_user_check(test, bench.addr, nr, 0, "afterwards");
@@ -437,27 +438,23 @@ static void hole_that_fails_in_the_middle_stays_a_hole(struct kunit *test)
 static void eviction_brings_it_home_whole(struct kunit *test)
 {
 	struct dmirror_bench bench = bench_out(test);
-	unsigned long nr = nr_of(&bench), left = 9;
 
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_evict(bench.devmem, &left),
-			     0, "eviction");
-	KUNIT_EXPECT_EQ(test, left, 0UL);
+	bench_evict(test, &bench);
 	expect_folio(test, &bench, bench.devmem->large_order, false,
 		     "after eviction");
-	dmirror_user_check(test, bench.addr, nr, 1, "after eviction");
+	dmirror_user_check(test, bench.addr, nr_of(&bench), 1,
+			   "after eviction");
 }
 
 static void eviction_cuts_what_has_no_large_folio(struct kunit *test)
 {
 	struct dmirror_bench bench = bench_out(test);
-	unsigned long nr = nr_of(&bench), left = 9;
 
 	dmirror_inject_arm(DMIRROR_INJECT_RAM_LARGE_ALLOC, 1);
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_evict(bench.devmem, &left),
-			     0, "eviction");
-	KUNIT_EXPECT_EQ(test, left, 0UL);
+	bench_evict(test, &bench);
 	expect_folio(test, &bench, 0, false, "after eviction");
-	dmirror_user_check(test, bench.addr, nr, 1, "after eviction");
+	dmirror_user_check(test, bench.addr, nr_of(&bench), 1,
+			   "after eviction");
 }
 
 static void munmap_of_a_part_cuts_the_device_folio(struct kunit *test)
@@ -561,6 +558,7 @@ static struct kunit_case thp_cases[] = {
 	KUNIT_CASE(part_of_a_system_folio_moves),
 	KUNIT_CASE(part_of_a_device_folio_comes_back),
 	KUNIT_CASE(hole_becomes_a_large_folio_of_zeroes),
+	KUNIT_CASE(snapshot_knows_the_huge_zero_folio),
 	KUNIT_CASE(huge_zero_folio_becomes_one_of_the_device),
 	KUNIT_CASE_PARAM(goes_in_pages_without_a_large_one,
 			 to_device_shortage_gen_params),
