@@ -228,24 +228,6 @@ static void way_back_without_memory_for_one(struct kunit *test)
 	}
 }
 
-/* Row 20: it is no success, which would be tried for ever. */
-static void cpu_fault_without_memory_is_told(struct kunit *test)
-{
-	struct dmirror_bench bench = bench_get_private(test, NR);
-
-	bench_to_device(test, &bench, bench.addr, NR);
-	dmirror_inject_arm(DMIRROR_INJECT_RAM_ALLOC, 1);
-	DMIRROR_EXPECT_ERRNO(test, bench_cpu_fault(bench.addr), -ENOMEM,
-			     "CPU fault without memory");
-	bench_expect_out(test, &bench, NR, "after the fault");
-	bench_expect_at_rest(test, &bench, bench.addr, NR, true,
-			     "after the fault");
-	DMIRROR_EXPECT_ERRNO(test, bench_cpu_fault(bench.addr), 0,
-			     "CPU fault with memory again");
-	bench_expect_out(test, &bench, NR - 1, "with memory again");
-	dmirror_user_check(test, bench.addr, NR, 1, "with memory again");
-}
-
 /* A folio of 4 pages, and what a call meets beside it. */
 #define ORDER 2U
 #define LARGE BIT(ORDER)
@@ -725,7 +707,6 @@ static struct kunit_case defects_cases[] = {
 	KUNIT_CASE(page_moves_during_a_fault),
 	KUNIT_CASE(device_has_no_entry_during_a_copy),
 	KUNIT_CASE(way_back_without_memory_for_one),
-	KUNIT_CASE(cpu_fault_without_memory_is_told),
 	KUNIT_CASE(one_call_with_folios_of_all_sizes),
 	KUNIT_CASE(invalidation_does_not_fail_a_migration),
 	KUNIT_CASE(cpu_access_does_not_fail_an_exclusive_command),

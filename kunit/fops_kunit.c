@@ -1042,14 +1042,14 @@ struct killed {
 };
 
 /*
- * In the order of ranged[]. A window is what those do that have no reason to
- * wait, nor to fault, before they look.
+ * In the order of ranged[]. A window is what the one does that has no reason to
+ * wait, nor to fault, before it looks; a migration gives up before it copies.
  */
 static const struct killed kills[] = {
 	{ HMM_DMIRROR_READ, -EINTR, 0 },
 	{ HMM_DMIRROR_WRITE, -EINTR, 0 },
-	{ HMM_DMIRROR_MIGRATE_TO_DEV, -EINTR, WINDOW },
-	{ HMM_DMIRROR_MIGRATE_TO_SYS, -EINTR, WINDOW },
+	{ HMM_DMIRROR_MIGRATE_TO_DEV, -EINTR, 0 },
+	{ HMM_DMIRROR_MIGRATE_TO_SYS, -EINTR, 0 },
 	{ HMM_DMIRROR_SNAPSHOT, -EINTR, WINDOW },
 	{ HMM_DMIRROR_EXCLUSIVE, -EINTR, 0 },
 	{ HMM_DMIRROR_CHECK_EXCLUSIVE, 0, 0 },

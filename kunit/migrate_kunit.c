@@ -27,33 +27,15 @@
 /* Pages of most cases: more than one batch. */
 #define NR 80UL
 
-static struct dmirror_bench bench_get(struct kunit *test)
-{
-	struct dmirror_bench bench;
-
-	bench.devmem = dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
-	bench.mirror = dmirror_mirror_get(test, bench.devmem);
-	bench.addr = dmirror_user_map(test, NR, RW);
-	dmirror_user_fill(test, bench.addr, NR, 1);
-
-	return bench;
-}
-
-static unsigned long chunk_pfn(struct dmirror_devmem *devmem)
-{
-	return list_first_entry(&devmem->chunks, struct dmirror_chunk,
-				node)->first_pfn;
-}
-
 static void to_device_and_back_by_cpu_fault(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	struct dmirror_devmem_stats stats;
 	unsigned long pfn;
 
 	bench_expect_anon(test, NR, "before");
 	bench_to_device(test, &bench, bench.addr, 64);
-	pfn = chunk_pfn(bench.devmem);
+	pfn = dmirror_first_pfn(bench.devmem);
 	bench_expect_out(test, &bench, 64, "after migration");
 	bench_expect_all(test, &bench, bench.addr, 64, DEV_W, "after migration");
 	bench_expect_at_rest(test, &bench, bench.addr, 64, true, "on the device");
@@ -78,7 +60,7 @@ static void to_device_and_back_by_cpu_fault(struct kunit *test)
 
 static void cpu_write_brings_one_page_back(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	bench_to_device(test, &bench, bench.addr, 8);
 	dmirror_user_fill(test, bench.addr + 3 * PAGE_SIZE, 1, 5);
@@ -92,15 +74,10 @@ static void cpu_write_brings_one_page_back(struct kunit *test)
 
 static void to_device_and_back_on_request(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
-	unsigned long moved = 0;
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	bench_to_device(test, &bench, bench.addr, NR);
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(bench.mirror,
-							  bench.addr, NR,
-							  &moved),
-			     0, "migration back");
-	KUNIT_EXPECT_EQ(test, moved, NR);
+	bench_to_ram(test, &bench, bench.addr, NR, NR);
 	bench_expect_out(test, &bench, 0, "after the request");
 	bench_expect_all(test, &bench, bench.addr, NR, HMM_DMIRROR_PROT_WRITE,
 			 "after the request");
@@ -109,48 +86,30 @@ static void to_device_and_back_on_request(struct kunit *test)
 
 static void to_ram_moves_nothing_that_is_there(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
-	unsigned long moved = 9;
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(bench.mirror,
-							  bench.addr, NR,
-							  &moved),
-			     0, "migration back of system pages");
-	KUNIT_EXPECT_EQ(test, moved, 0UL);
+	bench_to_ram(test, &bench, bench.addr, NR, 0);
 	bench_to_device(test, &bench, bench.addr + 2 * PAGE_SIZE, 3);
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(bench.mirror,
-							  bench.addr, NR,
-							  &moved),
-			     0, "migration back of three pages among others");
-	KUNIT_EXPECT_EQ(test, moved, 3UL);
+	bench_to_ram(test, &bench, bench.addr, NR, 3);
 	dmirror_user_check(test, bench.addr, NR, 1, "afterwards");
 }
 
 static void to_device_twice(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
-	unsigned long moved = 9;
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	bench_to_device(test, &bench, bench.addr, 8);
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_devmem(bench.mirror,
-							     bench.addr, 8,
-							     &moved),
-			     0, "migration of pages that are there");
-	KUNIT_EXPECT_EQ(test, moved, 0UL);
+	bench_to_device_part(test, &bench, bench.addr, 8, 0);
 	bench_expect_out(test, &bench, 8, "after the second migration");
 	dmirror_user_check(test, bench.addr, 8, 1, "after the second migration");
 }
 
 static void eviction_brings_everything_back(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
-	unsigned long left = 9;
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	bench_to_device(test, &bench, bench.addr, NR);
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_evict(bench.devmem, &left),
-			     0, "eviction");
-	KUNIT_EXPECT_EQ(test, left, 0UL);
-	bench_expect_out(test, &bench, 0, "after eviction");
+	bench_evict(test, &bench);
 	bench_expect_all(test, &bench, bench.addr, NR, HMM_DMIRROR_PROT_WRITE,
 			 "after eviction");
 	dmirror_user_check(test, bench.addr, NR, 1, "after eviction");
@@ -159,7 +118,7 @@ static void eviction_brings_everything_back(struct kunit *test)
 /* A page that somebody holds stays, the others go, and that is told. */
 static void eviction_tells_what_it_left(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long left = 9;
 	struct page *page;
 
@@ -177,7 +136,7 @@ static void eviction_tells_what_it_left(struct kunit *test)
 
 static void device_works_on_its_own_memory(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	bench_to_device(test, &bench, bench.addr, NR);
 	dmirror_device_read(test, bench.mirror, bench.addr, NR, 1,
@@ -195,7 +154,7 @@ static void device_works_on_its_own_memory(struct kunit *test)
 /* A device access after an invalidation: test_hmm oopses here. */
 static void device_reads_after_mprotect(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	DMIRROR_REQUIRES_BUILTIN(test);
 	bench_to_device(test, &bench, bench.addr, 8);
@@ -210,7 +169,7 @@ static void device_reads_after_mprotect(struct kunit *test)
 
 static void migration_clears_old_entries(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	dmirror_device_write(test, bench.mirror, bench.addr, 8, 4, "before");
 	dmirror_expect_pt(test, bench.mirror, bench.addr, "wwwwwwww", "before");
@@ -226,7 +185,7 @@ static void migration_clears_old_entries(struct kunit *test)
 
 static void untouched_pages_become_device_zeroes(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long addr = dmirror_user_map(test, 8, RW);
 
 	dmirror_user_touch(test, addr, 2);
@@ -244,7 +203,7 @@ static void untouched_pages_become_device_zeroes(struct kunit *test)
 
 static void read_only_stays_read_only(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	u8 __user *first = (u8 __user *)bench.addr;
 
 	DMIRROR_REQUIRES_BUILTIN(test);
@@ -263,7 +222,7 @@ static void part_of_a_mapping(struct kunit *test)
 	static const u8 want[] = {
 		HMM_DMIRROR_PROT_WRITE, DEV_W, DEV_W, HMM_DMIRROR_PROT_WRITE,
 	};
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	bench_to_device(test, &bench, bench.addr + PAGE_SIZE, 2);
 	dmirror_expect_snapshot(test, bench.mirror, bench.addr, want, 4,
@@ -273,7 +232,7 @@ static void part_of_a_mapping(struct kunit *test)
 
 static void several_mappings(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	DMIRROR_REQUIRES_BUILTIN(test);
 	dmirror_user_protect(test, bench.addr + 10 * PAGE_SIZE, 10, PROT_READ);
@@ -288,7 +247,7 @@ static void several_mappings(struct kunit *test)
 
 static void stops_at_a_hole_and_tells(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long moved = 99;
 
 	dmirror_user_unmap(test, bench.addr + 5 * PAGE_SIZE, 1);
@@ -303,7 +262,7 @@ static void stops_at_a_hole_and_tells(struct kunit *test)
 
 static void munmap_frees_device_pages(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	bench_to_device(test, &bench, bench.addr, 16);
 	dmirror_user_unmap(test, bench.addr + 4 * PAGE_SIZE, 8);
@@ -316,7 +275,7 @@ static void munmap_frees_device_pages(struct kunit *test)
 
 static void exit_frees_device_pages(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	bench_to_device(test, &bench, bench.addr, 16);
 	dmirror_user_exit(test);
@@ -325,18 +284,13 @@ static void exit_frees_device_pages(struct kunit *test)
 
 static void devices_do_not_touch_each_other(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
-	struct dmirror_bench other = { .addr = bench.addr };
-	unsigned long moved = 9;
+	struct dmirror_bench bench = bench_get_private(test, NR);
+	struct dmirror_bench other =
+		bench_on(test, dmirror_private_get(test, 0, PRIVATE_CHUNK, 1),
+			 bench.addr);
 
-	other.devmem = dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
-	other.mirror = dmirror_mirror_get(test, other.devmem);
 	bench_to_device(test, &bench, bench.addr, 4);
-	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(other.mirror,
-							  other.addr, 4,
-							  &moved),
-			     0, "the other device's migration back");
-	KUNIT_EXPECT_EQ_MSG(test, moved, 0UL, "foreign pages moved");
+	bench_to_ram(test, &other, other.addr, 4, 0);
 	bench_expect_out(test, &bench, 4, "after the other device's migration back");
 	/* A foreign private page is no use to a device: it has to come home. */
 	dmirror_device_read(test, other.mirror, other.addr, 4, 1,
@@ -349,7 +303,7 @@ static void devices_do_not_touch_each_other(struct kunit *test)
 
 static void exhausted_device_changes_nothing(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long n = PRIVATE_CHUNK;
 	unsigned long big = dmirror_user_map(test, n, RW);
 	unsigned long moved = 9;
@@ -383,7 +337,7 @@ static void failure_of_one_page_leaves_the_others(struct kunit *test)
 	static const enum dmirror_inject_point points[] = {
 		DMIRROR_INJECT_BLOCK_ALLOC, DMIRROR_INJECT_BACKING_ALLOC,
 	};
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long moved;
 	unsigned int i;
 
@@ -413,7 +367,7 @@ static void failure_before_the_start_changes_nothing(struct kunit *test)
 		DMIRROR_INJECT_ARRAY_ALLOC, DMIRROR_INJECT_CHUNK_ALLOC,
 		DMIRROR_INJECT_CHUNK_ADD,
 	};
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long moved;
 	unsigned int i;
 
@@ -436,39 +390,25 @@ static void failure_before_the_start_changes_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bench.devmem->stats.reserved, 0UL);
 }
 
-/*
- * No system page for the way back: the fault fails, the data stays. Where the
- * kernel's own access is tried again (User Mode Linux with huge pages, after
- * it has called the OOM killer) it succeeds, as there is memory then.
- */
+/* No system page for the way back: the fault fails, the data stays. */
 static void cpu_fault_without_memory(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
-	unsigned long left;
-	u8 byte;
+	struct dmirror_bench bench = bench_get_private(test, NR);
 
 	bench_to_device(test, &bench, bench.addr, 4);
 	dmirror_inject_arm(DMIRROR_INJECT_RAM_ALLOC, 1);
-	left = copy_from_user(&byte, (void __user *)bench.addr, 1);
-	KUNIT_EXPECT_FALSE_MSG(test,
-			       dmirror_inject_disarm(DMIRROR_INJECT_RAM_ALLOC),
-			       "the fault did not come to the driver");
-	if (IS_ENABLED(CONFIG_UML) && !left) {
-		bench_expect_out(test, &bench, 3, "after the second try");
-	} else {
-		KUNIT_EXPECT_EQ_MSG(test, left, 1UL, "bytes not read");
-		bench_expect_out(test, &bench, 4,
-				 "after a fault without memory");
-		bench_expect_at_rest(test, &bench, bench.addr, 4, true,
-				     "after a fault without memory");
-	}
+	DMIRROR_EXPECT_ERRNO(test, bench_cpu_fault(bench.addr), -ENOMEM,
+			     "CPU fault without memory");
+	bench_expect_out(test, &bench, 4, "after a fault without memory");
+	bench_expect_at_rest(test, &bench, bench.addr, 4, true,
+			     "after a fault without memory");
 	dmirror_user_check(test, bench.addr, 4, 1, "with memory again");
 }
 
 /* A page that somebody holds cannot come home: the CPU tries for ever. */
 static void cpu_fault_of_a_held_page_can_be_killed(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long left;
 	struct page *page;
 	u8 byte;
@@ -489,7 +429,7 @@ static void cpu_fault_of_a_held_page_can_be_killed(struct kunit *test)
 
 static void long_migration_can_be_killed(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long moved = 9;
 	int ret;
 
@@ -504,7 +444,7 @@ static void long_migration_can_be_killed(struct kunit *test)
 
 static void eviction_without_memory(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long left = 9;
 
 	bench_to_device(test, &bench, bench.addr, 4);
@@ -522,7 +462,7 @@ static int setup_refuses(struct migrate_vma *args)
 
 static void refused_setup_changes_nothing(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	unsigned long left, moved = 9;
 	u8 byte;
 
@@ -550,7 +490,7 @@ static void refused_setup_changes_nothing(struct kunit *test)
 
 static void bad_requests_are_refused(struct kunit *test)
 {
-	struct dmirror_bench bench = bench_get(test);
+	struct dmirror_bench bench = bench_get_private(test, NR);
 	struct dmirror_mirror *bare = dmirror_mirror_get(test, NULL);
 	unsigned long moved = 9;
 
