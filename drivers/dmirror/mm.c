@@ -143,6 +143,7 @@ unsigned int dmirror_mm_large_order(enum memory_type type)
 
 	return HPAGE_PMD_ORDER;
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_mm_large_order);
 
 #else
 
@@ -150,6 +151,7 @@ unsigned int dmirror_mm_large_order(enum memory_type type)
 {
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_mm_large_order);
 
 #endif /* CONFIG_TRANSPARENT_HUGEPAGE */
 
@@ -238,6 +240,7 @@ unsigned int dmirror_mm_large_order(enum memory_type type)
 {
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_mm_large_order);
 
 unsigned int dmirror_mm_fault_order(const struct vm_fault *vmf)
 {

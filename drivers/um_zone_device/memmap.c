@@ -8,6 +8,9 @@
 #include <linux/printk.h>
 #include <linux/sizes.h>
 #include <os.h>
+#ifdef CONFIG_HAVE_BOOTMEM_INFO_NODE
+#include <linux/bootmem_info.h>
+#endif
 #include "memmap.h"
 
 static_assert(sizeof(struct page) << (MAX_PHYSMEM_BITS - PAGE_SHIFT) <=

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Set, Tuple
 
-from . import cache, missing, proc, say
+from . import cache, clang, missing, proc, say
 from .errors import ToolError
 from .tiers import GRAFT, Tier
 
@@ -135,7 +135,8 @@ def command(tree: Path, build: Path, tier: Tier, jobs: int,
     argv += [f'--kconfig_add={option}' for option in kconfig_add]
     if tier.qemu_config:
         argv.append(f'--qemu_config={tree / tier.qemu_config}')
-    argv += [f'--make_options={setting}' for setting in compilers()]
+    chosen = clang.make_words(tree) if tier.llvm else compilers()
+    argv += [f'--make_options={setting}' for setting in chosen]
     return argv
 
 

@@ -134,9 +134,30 @@ def compiled(tree: Tree, tier_name: str) -> Outcome:
         with tree_lock(tree):
             run.ensure_graft(tree, False)
             result = _compile(tree, tier, folder)
+    return Outcome(f'sparse-{tier_name}', warnings_of(tree, result))
+
+
+def warnings_of(tree: Tree, said: str) -> List[str]:
+    """Return the warnings and errors in what compilers said, each once.
+
+    Args:
+        tree: the kernel tree.
+        said: their output.
+    """
     lines = [_relative(line.replace(f'{tree.path}/{tiers.GRAFT}/', ''))
-             for line in result.splitlines() if _WARNING.search(line)]
-    return Outcome(f'sparse-{tier_name}', list(dict.fromkeys(lines)))
+             for line in said.splitlines() if _WARNING.search(line)]
+    return list(dict.fromkeys(lines))
+
+
+def forget_objects(folder: Path) -> None:
+    """Remove the project's objects, so that all of them are compiled: make
+    would not repeat the warnings of one that is there.
+
+    Args:
+        folder: the build directory.
+    """
+    for path in (folder / tiers.GRAFT).glob('**/*.o'):
+        path.unlink()
 
 
 def _compile(tree: Tree, tier: tiers.Tier, folder: Path) -> str:
@@ -155,6 +176,7 @@ def _compile(tree: Tree, tier: tiers.Tier, folder: Path) -> str:
     ]
     said = ''
     build.tell_ignored()
+    forget_objects(folder)
     for step in steps:
         result = proc.run_build(step, tree.path)
         said = result.stderr

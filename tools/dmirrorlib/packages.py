@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import FrozenSet, List, Optional, Sequence
 
-from . import cache, proc, say
+from . import cache, clang, proc, say
 from .errors import ToolError
 
-TIERS = ('um', 'x86_64', 'checks')
+TIERS = ('um', 'x86_64', 'checks', 'clang', 'i386')
 
 LISTS = Path('/var/lib/apt/lists')
 LISTS_MAX_AGE = 24 * 3600   # seconds until the system's lists count as old
@@ -31,14 +31,14 @@ class Item:
     package: str             # Debian's
     needs: FrozenSet[str]    # who needs it: some of TIERS
     cost: str                # what is lost without it, in one phrase
-    program: str = ''        # detected as a program of this name,
+    program: str = ''        # detected as a program of one of these names,
     header: str = ''         # or as a header that the C compiler finds
     required: bool = True
 
     def present(self) -> bool:
         """Return True if the machine has it."""
         if self.program:
-            return which(self.program)
+            return any(which(name) for name in self.program.split())
         return _header_found(self.header)
 
 
@@ -46,8 +46,19 @@ _ALL = frozenset(TIERS)
 _BUILD = frozenset(('um', 'x86_64'))
 _X86_64 = frozenset(('x86_64',))
 _CHECKS = frozenset(('checks',))
+_CLANG = frozenset(('clang',))
+_I386 = frozenset(('i386',))
 
 _NO_BUILD = 'no kernel can be built'
+_NO_CLANG = 'nothing is compiled with clang'
+
+
+def _llvm(program: str) -> str:
+    """Return what a program of LLVM can be called: Debian names each after
+    its version, and a kernel needs a new one (see clang.py)."""
+    return ' '.join(f'{program}-{number}' for number in range(
+        clang.DEBIAN, clang.NEWEST + 1))
+
 
 # What a KUnit kernel needs for both architectures was found by what its build
 # calls; Documentation/process/changes.rst in a tree has the versions.
@@ -78,6 +89,15 @@ ITEMS = (
          program='shellcheck'),
     Item('mypy', 'mypy', _CHECKS, 'Python types go unchecked',
          program='mypy'),
+    Item('clang', f'clang-{clang.DEBIAN}', _CLANG, _NO_CLANG,
+         program=_llvm('clang'), required=False),
+    Item('ld.lld', f'lld-{clang.DEBIAN}', _CLANG, _NO_CLANG,
+         program=_llvm('ld.lld'), required=False),
+    Item('llvm-objcopy', f'llvm-{clang.DEBIAN}', _CLANG, _NO_CLANG,
+         program=_llvm('llvm-objcopy'), required=False),
+    Item('32-bit C library headers', 'gcc-multilib', _I386,
+         'no 32-bit User Mode Linux is compiled', header='gnu/stubs-32.h',
+         required=False),
     Item('ccache', 'ccache', _BUILD,
          'a rebuild in a new place takes as long as the first',
          program='ccache', required=False),

@@ -122,18 +122,20 @@ class Setup:
             return []
         return [f'spm_addr_dev{i}={at:#x}' for i, at in enumerate(self.spm())]
 
-    def plan(self, folder: Path,
-             args: Sequence[str]) -> selftest_build.Plan:
+    def plan(self, folder: Path, args: Sequence[str],
+             tests: Path = Path('hmm-tests')) -> selftest_build.Plan:
         """Return what the guest is to do.
 
         Args:
             folder: the build directory.
             args: the test program's arguments.
+            tests: the test program.
         """
+        modules = [] if self.on_uml else [selftest_build.Module(
+            folder / self.driver.module, self.params())]
         return selftest_build.Plan(
-            None if self.on_uml else folder / self.driver.module,
-            [] if self.on_uml else self.params(),
-            4 if self.coherent else 2, list(args), self.on_uml)
+            modules, devices=4 if self.coherent else 2, tests=tests,
+            args=list(args), poweroff=self.on_uml)
 
 
 def get_setup(tier: str, driver: str, coherent: bool) -> Setup:
@@ -219,11 +221,12 @@ class Session(run.Session):
     def build(self) -> None:
         """Graft and build the kernel, then its user space."""
         super().build()
-        plan = self.setup.plan(self.folder, [])
-        if plan.module and not plan.module.is_file():
-            raise ToolError(f'the kernel was built without {plan.module}: '
-                            f'{self.setup.driver.option} is not =m; correct '
-                            'the kunitconfig.')
+        for module in self.setup.plan(self.folder, []).modules:
+            if not module.path.is_file():
+                raise ToolError(
+                    f'the kernel was built without {module.path}: '
+                    f'{self.setup.driver.option} is not =m; correct the '
+                    'kunitconfig.')
         self.build_user_space()
 
     def build_user_space(self) -> None:
@@ -295,7 +298,7 @@ class Session(run.Session):
             args = [word for test in chosen for word in ('-r', test.full)]
         init, program = self._programs
         initramfs(self.folder).write_bytes(selftest_build.initramfs(
-            init, program, self.setup.plan(self.folder, args)))
+            init, self.setup.plan(self.folder, args, program)))
         seen: List[Line] = []
         kernel_args = [*self.tier.kernel_args, *self.opts.kernel_args]
         with self._guest(kernel_args, console, limit) as guest:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Building the user space of a guest that runs hmm-tests: the tree's own test
-program, the init around it, and the initramfs with both.
+"""Building the user space of a guest that runs hmm-tests or loads modules: the
+tree's own test program, the init around it, and the initramfs with both.
 
 The tree is only read. Everything is linked statically, so that the guest
 needs no libraries.
@@ -28,29 +28,50 @@ _ERROR_LINES = 12       # of the compiler's, shown when it fails
 _TIMEOUT = 300.0        # seconds for one run of the compiler
 
 
+@dataclass(frozen=True)
+class Module:
+    """A module that the init loads.
+
+    path: the file, on this machine.
+    params: its parameters, as in 'name=value'.
+    """
+    path: Path
+    params: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """The module's name, as the init has it."""
+        return self.path.stem.replace('-', '_')
+
+
 @dataclass
 class Plan:
     """What the init is to do; see tools/init/init.c.
 
-    module: the driver's module on this machine; None if it is built in.
-    params: the module's parameters, as in 'name=value'.
+    modules: to be loaded, in order, and unloaded.
+    rounds: how often.
     devices: how many nodes the driver has to make.
-    args: the test program's arguments.
+    tests: the test program on this machine; None if loading is all.
+    args: its arguments.
     poweroff: power the guest off at the end; else it reboots.
     """
-    module: Optional[Path] = None
-    params: List[str] = field(default_factory=list)
-    devices: int = 2
+    modules: Sequence[Module] = ()
+    rounds: int = 1
+    devices: int = 0
+    tests: Optional[Path] = None
     args: List[str] = field(default_factory=list)
     poweroff: bool = False
 
     def text(self) -> str:
         """Return it as the init reads it."""
-        lines = [f'devices {self.devices}',
-                 f'end {"poweroff" if self.poweroff else "reboot"}']
-        if self.module:
-            lines.insert(0, f'module /{self.module.name}')
-        lines += [f'param {param}' for param in self.params]
+        lines: List[str] = []
+        for module in self.modules:
+            lines.append(f'module /{module.path.name}')
+            lines += [f'param {param}' for param in module.params]
+        lines += [f'rounds {self.rounds}', f'devices {self.devices}',
+                  f'end {"poweroff" if self.poweroff else "reboot"}']
+        if self.tests:
+            lines.append(f'tests /{self.tests.name}')
         lines += [f'arg {arg}' for arg in self.args]
         return ''.join(line + '\n' for line in lines)
 
@@ -132,12 +153,12 @@ def _compile(where: Path, words: Sequence[str], program: Path) -> Path:
     return program
 
 
-def initramfs(init: Path, tests: Path, plan: Plan) -> bytes:
+def initramfs(init: Path, plan: Plan) -> bytes:
     """Return the initramfs of a guest.
 
     Args:
-        init, tests: the programs.
-        plan: what to do there.
+        init: the program.
+        plan: what to do there; the files that it names go with it.
     """
     entries = [cpio.directory(name) for name in
                ('dev', 'proc', 'sys', 'tmp')]
@@ -145,9 +166,10 @@ def initramfs(init: Path, tests: Path, plan: Plan) -> bytes:
     entries += [cpio.char_device('dev/console', 5, 1),
                 cpio.char_device('dev/null', 1, 3, 0o666),
                 cpio.char_device('dev/kmsg', 1, 11, 0o644),
-                cpio.program('init', init), cpio.program('hmm-tests', tests),
+                cpio.program('init', init),
                 cpio.file('plan', plan.text().encode())]
-    if plan.module:
-        entries.append(cpio.file(plan.module.name,
-                                 plan.module.read_bytes()))
+    if plan.tests:
+        entries.append(cpio.program(plan.tests.name, plan.tests))
+    entries += [cpio.file(module.path.name, module.path.read_bytes())
+                for module in plan.modules]
     return cpio.archive(entries)

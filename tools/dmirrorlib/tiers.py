@@ -53,6 +53,8 @@ class Tier:
     hidden: bool = False        # only for the tests of the tools
     patches: str = ''           # the tree has to have these of tools/patches
     skips_of: str = ''          # the tier whose expected skips it shares
+    modules: Tuple[str, ...] = ()   # loaded in this order (modules.py)
+    llvm: bool = False          # built by clang and lld
 
     @property
     def arch(self) -> str:
@@ -86,6 +88,13 @@ _X86_64 = f'{GRAFT}/kunit/x86_64.kunitconfig'
 _COHERENT = ('memmap=128M$0x20000000',
              'dmirror_fixture.coherent=0x20000000,0x8000000')
 
+# What tier modules loads, relative to the build directory.
+_MODULES = ('lib/kunit/kunit.ko',
+            f'{GRAFT}/drivers/dmirror/dmirror.ko',
+            f'{GRAFT}/kunit/dmirror_fixture.ko',
+            f'{GRAFT}/kunit/contracts/hmm_kunit.ko',
+            f'{GRAFT}/kunit/dmirror_kunit.ko')
+
 # What the kernels that watch pages do nothing without.
 WATCH = ('page_owner=on', 'page_poison=1')
 
@@ -105,6 +114,9 @@ TIERS: Dict[str, Tier] = {t.name: t for t in (
          (_UM, f'{GRAFT}/kunit/um-smp.kunitconfig'),
          kernel_args=(*_COHERENT, 'ncpus=4', 'seccomp=on'),
          needs=('um',), skips_of='um'),
+    Tier('um-clang', 'um, built by clang and lld',
+         (_UM,), kernel_args=_COHERENT, needs=('um', 'clang'), llvm=True,
+         skips_of='um'),
     Tier('x86_64', 'QEMU, with real page tables, device memory and 2 CPUs',
          (_X86_64,), X86_64, memory='2048M', cpus=2,
          kernel_args=_COHERENT, limit=1200.0, needs=('x86_64',)),
@@ -112,6 +124,10 @@ TIERS: Dict[str, Tier] = {t.name: t for t in (
          (_X86_64, f'{GRAFT}/kunit/debug.kunitconfig'), X86_64,
          memory='2048M', cpus=2, kernel_args=(*_COHERENT, *WATCH),
          silence=180.0, limit=2400.0, needs=('x86_64',)),
+    Tier('modules', 'x86_64 with the driver and the suites as modules',
+         (f'{GRAFT}/kunit/modules.kunitconfig',), X86_64, memory='2048M',
+         cpus=2, kernel_args=('printk.devkmsg=on', *_COHERENT),
+         limit=1200.0, needs=('x86_64',), modules=_MODULES),
     Tier('um-broken', 'um plus cases that are broken on purpose',
          (_UM, f'{GRAFT}/kunit/broken.kunitconfig'), kernel_args=_COHERENT,
          needs=('um',), hidden=True, skips_of='um'),

@@ -83,7 +83,9 @@ def check_packages() -> Iterator[Line]:
             yield Line(OK, item.name)
             continue
         needs_it = ', '.join(t for t in packages.TIERS if t in item.needs)
-        mend = (f'`dmirror run` installs it, or {packages.command([item])}'
+        verb = 'run' if item.needs & {'um', 'x86_64'} else 'test --all'
+        mend = (f'`dmirror {verb}` installs it, or '
+                f'{packages.command([item])}'
                 if by_itself else packages.command([item]))
         stops_um = item.required and 'um' in item.needs and not by_itself
         yield Line(FAIL if stops_um else WARN,

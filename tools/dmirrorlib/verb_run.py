@@ -8,9 +8,9 @@ import contextlib
 import json
 import os
 import sys
-from typing import IO, Any, Dict, List, Optional
+from typing import IO, Any, Callable, Dict, List, Optional
 
-from . import accel, packages, run, say, source, tiers, verdict
+from . import modules, options, packages, run, say, source, tiers, verdict
 from .errors import (EXIT_FAIL, EXIT_INFRA, EXIT_PASS, EXIT_USAGE, ToolError,
                      UsageError)
 
@@ -29,35 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tier', default=tiers.DEFAULT, metavar='T[,T...]',
         help='; '.join(f'{n}: {tiers.TIERS[n].about}' for n in tiers.names())
         + f' (default {tiers.DEFAULT})')
-    source.add_arguments(parser)
-    parser.add_argument('--graft', action='store_true',
-                        help='graft the project into the tree of --kdir')
-    parser.add_argument(
-        '--accel', choices=accel.CHOICES,
-        default=os.environ.get('DMIRROR_ACCEL') or 'auto',
-        help='for QEMU: auto measures whether KVM is usable '
-             '(default $DMIRROR_ACCEL or auto)')
-    parser.add_argument('--timeout', type=_positive, metavar='S',
-                        help='seconds for all boots of a tier')
-    parser.add_argument(
-        '--silence', type=_positive, metavar='S',
-        help='seconds without output after which a guest counts as hung')
+    options.add_common(parser, 'all boots of a tier')
     parser.add_argument('--seed', type=_seed, metavar='N',
                         help="seed of the suites' random numbers, above 0")
-    parser.add_argument('--jobs', type=int, default=0, metavar='N',
-                        help='jobs for make (default: one per processor)')
     parser.add_argument('--repeat', type=int, default=1, metavar='N',
                         help='run N times; all must be green')
-    parser.add_argument(
-        '--json', metavar='FILE',
-        help='write the results there as JSON; "-" is stdout, which then '
-             'has nothing else')
-    parser.add_argument('--list', action='store_true',
-                        help='only list the cases')
-    parser.add_argument('--kernel-arg', action='append', default=[],
-                        metavar='A', help='another kernel argument')
-    parser.add_argument('--kconfig-add', action='append', default=[],
-                        metavar='CONFIG_X=Y', help='another Kconfig option')
 
 
 def _seed(text: str) -> int:
@@ -68,13 +44,6 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e7:
-        raise argparse.ArgumentTypeError('it must be above 0')
-    return value
-
-
 def main(args: argparse.Namespace) -> int:
     """Run the verb.
 
@@ -82,17 +51,42 @@ def main(args: argparse.Namespace) -> int:
         EXIT_PASS if all tiers are green, EXIT_FAIL if a test spoke against
         one, else EXIT_INFRA.
     """
-    if args.repeat < 1 or args.jobs < 0:
-        raise UsageError('--repeat needs at least 1, --jobs at least 0.')
+    if args.repeat < 1:
+        raise UsageError('--repeat needs at least 1.')
     wanted = [tiers.get(name) for name in
               dict.fromkeys(args.tier.split(',')) if name]
     if not wanted:
         raise UsageError('--tier needs a name: '
                          f'{", ".join(tiers.names())}.')
-    results = Results(args.json)
+    return recorded(args.json, lambda runs: _run(args, wanted, runs))
+
+
+def prepared(tier: tiers.Tier, tree: source.Tree, opts: run.Options
+             ) -> 'contextlib.AbstractContextManager[run.Session]':
+    """Build a tier, in the way that its kernel needs; see run.prepared."""
+    if tier.modules:
+        return modules.prepared(tier, tree, opts)
+    return run.prepared(tier, tree, opts)
+
+
+def recorded(where: Optional[str],
+             work: Callable[[List[Dict[str, Any]]], int]) -> int:
+    """Do a verb's work and write what --json asks for, however it ends.
+
+    Args:
+        where: --json's file.
+        work: puts its runs into the list that it gets; returns an exit code.
+
+    Returns:
+        The exit code, EXIT_INFRA if the results could not be written.
+
+    Raises:
+        ToolError: the work ended with it.
+    """
+    results = Results(where)
     code = EXIT_INFRA
     try:
-        code = _run(args, wanted, results.runs)
+        code = work(results.runs)
     except ToolError as err:
         results.reasons.append(err.message)
         code = err.code
@@ -108,17 +102,14 @@ def _run(args: argparse.Namespace, wanted: List[tiers.Tier],
     out: IO[str] = sys.stderr if args.json == '-' else sys.stdout
     packages.ensure(sorted({n for tier in wanted for n in tier.needs}))
     tree = source.find_tree(args.kdir, args.kernel)
-    opts = run.Options(
-        glob=args.filter, accel=args.accel, timeout=args.timeout,
-        silence=args.silence, seed=args.seed, jobs=args.jobs,
-        kernel_args=args.kernel_arg, kconfig_add=args.kconfig_add,
-        graft=args.graft, live=out)
+    opts = options.run_options(args, out)
     codes: List[int] = []
     for tier in wanted:
         try:
-            with run.prepared(tier, tree, opts) as session:
+            with prepared(tier, tree, opts) as session:
                 if args.list:
-                    codes.append(_list(session, args.filter, out, data))
+                    codes.append(list_plan(tier.name, session.plan(),
+                                           args.filter, out, data))
                 else:
                     codes += _repeat(session, args.repeat, out, data)
         except ToolError as err:
@@ -202,14 +193,28 @@ class Results:
             raise
 
 
-def _list(session: run.Session, glob: str, out: IO[str],
-          data: List[Dict[str, Any]]) -> int:
-    """Print the planned cases of a tier."""
-    plan = verdict.check_filter(session.plan(), glob)
-    for suite, case in plan:
-        print(f'{suite}.{case}', file=out)
-    data.append({'tier': session.tier.name,
-                 'plan': [f'{s}.{c}' for s, c in plan]})
+def list_plan(tier: str, plan: verdict.Plan, glob: str, out: IO[str],
+              data: List[Dict[str, Any]]) -> int:
+    """Print the cases that a filter chooses, for --list.
+
+    Args:
+        tier: the tier's name.
+        plan: all of its cases.
+        glob: the filter.
+        out: where to print.
+        data: gets the same for --json.
+
+    Returns:
+        EXIT_PASS.
+
+    Raises:
+        UsageError: the filter chooses none.
+    """
+    chosen = [f'{suite}.{case}' for suite, case
+              in verdict.check_filter(plan, glob)]
+    for name in chosen:
+        print(name, file=out)
+    data.append({'tier': tier, 'plan': chosen})
     return EXIT_PASS
 
 

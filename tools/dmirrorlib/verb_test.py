@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
-from . import (accel, build, cache, checks, packages, proc, run, say,
+from . import (accel, cache, checks, configs, packages, proc, run, say,
                selftest, source, tiers, verb_check, verb_run, verdict)
 from .errors import EXIT_FAIL, EXIT_INFRA, EXIT_PASS, ToolError
 
@@ -19,10 +19,18 @@ HELP = ('Run the project\'s own tests: the tools\', the static checks, the '
         'tiers um, um-full and x86_64, and the broken cases that have to turn '
         'red.')
 TIERS = ('um', 'um-full', 'x86_64')
-MORE_TIERS = ('um-stock', 'um-kasan', 'um-smp', 'debug')    # with --all
 STOCK = ('um', 'x86_64')    # tiers that are run with plain kunit.py, too
 SELFTESTS = ('x86_64',)     # tiers with the tree's hmm-tests as user space
-MORE_SELFTESTS = ('um-full',)   # with --all
+
+# With --all, also these.
+MORE_TIERS = ('um-stock', 'um-kasan', 'um-smp', 'um-clang', 'debug',
+              'modules')
+MORE_SELFTESTS = ('um-full', 'debug')
+
+# And with --all on every other kernel that the project supports.
+KERNELS = ('7.3', '7.2')
+OTHER_TIERS = ('um', 'um-full', 'x86_64', 'modules')
+OTHER_SELFTESTS = ('x86_64',)
 STOCK_LIMIT = 420.0     # seconds; kunit.py's own limit comes before
 
 
@@ -57,8 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     source.add_arguments(parser)
     parser.add_argument('--all', action='store_true',
-                        help=f'also the tiers {", ".join(MORE_TIERS)}, and '
-                             f'hmm-tests on {", ".join(MORE_SELFTESTS)}')
+                        help=f'also the tiers {", ".join(MORE_TIERS)}, '
+                             f'hmm-tests on {", ".join(MORE_SELFTESTS)}, the '
+                             'odd configurations (check --configs), and '
+                             'most of that on the other kernel of '
+                             f'{", ".join(KERNELS)}')
     parser.add_argument('--accel', choices=accel.CHOICES, default='auto',
                         help='for QEMU (default auto)')
 
@@ -97,10 +108,27 @@ def static_checks(tally: Tally, tree: source.Tree) -> None:
     tally.add('static checks', passed, failed)
 
 
+def odd_configs(tally: Tally, tree: source.Tree, main: bool) -> None:
+    """Compile the odd configurations.
+
+    Args:
+        tally: the sums.
+        tree: the kernel tree.
+        main: only those for any kernel version.
+    """
+    names = list(configs.all_checks(main))
+    packages.ensure(configs.needs(names))
+    passed, failed = verb_check.run_checks(tree, names)
+    tally.add(f'configurations of Linux {tree.version}', passed, failed)
+
+
 def tier_run(tally: Tally, tree: source.Tree, name: str,
              opts: run.Options) -> None:
     """Run one tier."""
-    count(tally, run.run_tier(tiers.get(name), tree, opts), f'{name} cases')
+    tier = tiers.get(name)
+    packages.ensure(tier.needs)
+    with verb_run.prepared(tier, tree, opts) as session:
+        count(tally, session.run(), f'{name} cases, Linux {tree.version}')
 
 
 def count(tally: Tally, result: verdict.Verdict, name: str) -> None:
@@ -214,7 +242,14 @@ def hmm_tests(tally: Tally, tree: source.Tree, name: str,
     """Run the tree's hmm-tests on our driver, private and coherent."""
     setup = selftest.get_setup(name, 'ours', True)
     with selftest.prepared(setup, tree, opts) as session:
-        count(tally, session.run(), f'hmm-tests on {name}')
+        count(tally, session.run(),
+              f'hmm-tests on {name}, Linux {tree.version}')
+
+
+def _options(args: argparse.Namespace) -> run.Options:
+    """Return the options of a part's run."""
+    return run.Options(accel=args.accel,
+                       live=sys.stdout if args.verbose else None)
 
 
 Part = Tuple[str, Callable[[], None]]
@@ -224,8 +259,7 @@ def all_parts(tally: Tally, tree: source.Tree,
               args: argparse.Namespace) -> List[Part]:
     """Return what is to be done, with its names, in order."""
     def options() -> run.Options:
-        return run.Options(accel=args.accel,
-                           live=sys.stdout if args.verbose else None)
+        return _options(args)
 
     def tier(name: str) -> Part:
         return f'tier {name}', lambda: tier_run(tally, tree, name, options())
@@ -250,6 +284,36 @@ def all_parts(tally: Tally, tree: source.Tree,
     for name in (*SELFTESTS, *(MORE_SELFTESTS if args.all else ())):
         parts.append(selftests(name))
     parts.append(('static checks', lambda: static_checks(tally, tree)))
+    if args.all:
+        parts.append(('odd configurations',
+                      lambda: odd_configs(tally, tree, False)))
+    return parts
+
+
+def other_parts(tally: Tally, args: argparse.Namespace) -> List[Part]:
+    """Return what is to be done on the other kernels, with its names."""
+    def part(kernel: str, what: str,
+             work: Callable[[source.Tree], None]) -> Part:
+        return (f'{what}, Linux {kernel}',
+                lambda: work(source.find_tree(args.kdir, kernel)))
+
+    def tier(name: str) -> Callable[[source.Tree], None]:
+        return lambda tree: tier_run(tally, tree, name, _options(args))
+
+    def selftests(name: str) -> Callable[[source.Tree], None]:
+        return lambda tree: hmm_tests(tally, tree, name, _options(args))
+
+    parts: List[Part] = []
+    for kernel in KERNELS:
+        # Of a tree of the user's there is one version only.
+        if args.kdir or os.environ.get('KDIR') or kernel == args.kernel:
+            continue
+        parts += [part(kernel, f'tier {name}', tier(name))
+                  for name in OTHER_TIERS]
+        parts += [part(kernel, f'hmm-tests, {name}', selftests(name))
+                  for name in OTHER_SELFTESTS]
+        parts.append(part(kernel, 'odd configurations',
+                          lambda tree: odd_configs(tally, tree, True)))
     return parts
 
 
@@ -263,7 +327,10 @@ def main(args: argparse.Namespace) -> int:
     packages.ensure(['um', 'x86_64', 'checks'])
     tree = source.find_tree(args.kdir, args.kernel)
     tally = Tally()
-    for what, part in all_parts(tally, tree, args):
+    parts = all_parts(tally, tree, args)
+    if args.all:
+        parts += other_parts(tally, args)
+    for what, part in parts:
         say.say(f'=== {what}')
         try:
             part()

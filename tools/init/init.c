@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The first and only user space of a guest that runs hmm-tests: it makes the
- * kernel ready for them, loads the driver, runs the tests, unloads the driver,
- * looks for what that left behind, and ends the guest.
+ * The first and only user space of a guest that runs hmm-tests, or suites that
+ * are modules: it makes the kernel ready, loads the modules (a suite runs as
+ * that is done), runs the tests, unloads the modules, looks for what they left
+ * behind, and ends the guest.
  *
  * All output, also that of the tests, goes to /dev/kmsg: there each line stays
  * whole, and stands where it happened among the kernel's own.
  *
  * What to do is in the file PLAN, one "word value" per line:
- *   module PATH     the driver to load; none if it is built in
- *   param NAME=X    a parameter of the module, may come several times
+ *   module PATH     a module to load, in this order; none is needed
+ *   param NAME=X    a parameter of the module before, may come several times
+ *   rounds N        load and unload them so often (default 1)
  *   devices N       how many of /dev/hmm_dmirror0... the driver has to make
+ *   tests PATH      the program to run; none is needed
  *   arg WORD        an argument of the tests, may come several times
  *   end HOW         "reboot" or "poweroff"
  *
  * What it says, each after "# selftest: ":
  *   begin                      the first line
- *   loaded NAME, unloaded NAME
+ *   round N                    from 1
+ *   loading NAME, loaded NAME, unloaded NAME
  *   tests exited with N, or tests died of signal N
  *   problem: TEXT              something that no green run may have
- *   taint 0xN                  the kernel's, once the driver is unloaded
+ *   taint 0xN                  the kernel's, once all modules are unloaded
  *   end                        the last line
  */
 #define _GNU_SOURCE
@@ -38,27 +42,35 @@
 #include <unistd.h>
 
 #define PLAN		"/plan"
-#define TESTS		"/hmm-tests"
 #define NODE		"/dev/hmm_dmirror"
 #define MAX_ARGS	1024
+#define MAX_MODULES	8
 #define LINE_SIZE	512
 #define FILE_SIZE	(256 * 1024)
 
+struct module {
+	char	path[LINE_SIZE];
+	char	name[LINE_SIZE];
+	char	params[4 * LINE_SIZE];
+};
+
 /* What PLAN says. */
 struct plan {
-	char		module[LINE_SIZE];
-	char		name[LINE_SIZE];	/* of the module */
-	char		params[4 * LINE_SIZE];
+	struct module	modules[MAX_MODULES];
+	unsigned int	nmodules;
+	unsigned int	rounds;
 	unsigned int	devices;
 	bool		poweroff;
+	char		*tests;
 	char		*args[MAX_ARGS + 2];	/* of the tests, then NULL */
 	unsigned int	nargs;
 };
 
-/* The files that show what a driver has registered, at one time. */
+/* The files that show what modules have registered, at one time. */
 struct traces {
 	char	*iomem;
 	char	*devices;
+	char	*modules;
 };
 
 static int kmsg = -1;
@@ -151,34 +163,60 @@ static void prepare_memory(void)
 }
 
 /* The module's name is that of its file, as the kernel spells it. */
-static void name_module(struct plan *plan)
+static void name_module(struct module *module)
 {
-	const char *base = strrchr(plan->module, '/');
+	const char *base = strrchr(module->path, '/');
 	char *c;
 
-	snprintf(plan->name, sizeof(plan->name), "%s",
-		 base ? base + 1 : plan->module);
-	c = strstr(plan->name, ".ko");
+	snprintf(module->name, sizeof(module->name), "%s",
+		 base ? base + 1 : module->path);
+	c = strstr(module->name, ".ko");
 	if (c)
 		*c = '\0';
-	for (c = plan->name; *c; c++)
+	for (c = module->name; *c; c++)
 		if (*c == '-')
 			*c = '_';
 }
 
+static bool add_module(struct plan *plan, const char *path)
+{
+	struct module *module = &plan->modules[plan->nmodules];
+
+	if (plan->nmodules == MAX_MODULES)
+		return false;
+	snprintf(module->path, sizeof(module->path), "%s", path);
+	name_module(module);
+	plan->nmodules++;
+	return true;
+}
+
+static bool add_param(struct plan *plan, const char *param)
+{
+	char *params;
+
+	if (!plan->nmodules)
+		return false;
+	params = plan->modules[plan->nmodules - 1].params;
+	if (strlen(params) + strlen(param) + 2 >
+	    sizeof(plan->modules[0].params))
+		return false;
+	strcat(params, param);
+	strcat(params, " ");
+	return true;
+}
+
 static bool plan_line(struct plan *plan, const char *word, const char *value)
 {
-	if (!strcmp(word, "module")) {
-		snprintf(plan->module, sizeof(plan->module), "%s", value);
-		name_module(plan);
-	} else if (!strcmp(word, "param")) {
-		if (strlen(plan->params) + strlen(value) + 2 >
-		    sizeof(plan->params))
-			return false;
-		strcat(plan->params, value);
-		strcat(plan->params, " ");
+	if (!strcmp(word, "module"))
+		return add_module(plan, value);
+	if (!strcmp(word, "param"))
+		return add_param(plan, value);
+	if (!strcmp(word, "rounds")) {
+		plan->rounds = strtoul(value, NULL, 10);
 	} else if (!strcmp(word, "devices")) {
 		plan->devices = strtoul(value, NULL, 10);
+	} else if (!strcmp(word, "tests")) {
+		plan->tests = strdup(value);
 	} else if (!strcmp(word, "arg")) {
 		if (plan->nargs > MAX_ARGS)
 			return false;
@@ -196,7 +234,9 @@ static void read_plan(struct plan *plan)
 	char *text = read_text(PLAN);
 	char *line, *value, *next;
 
-	plan->args[plan->nargs++] = TESTS;
+	plan->rounds = 1;
+	/* Their name comes first, once it is known. */
+	plan->nargs = 1;
 	if (!text) {
 		say("problem: %s cannot be read", PLAN);
 		return;
@@ -211,6 +251,7 @@ static void read_plan(struct plan *plan)
 			say("problem: %s: \"%s\" is not understood", PLAN,
 			    line);
 	}
+	plan->args[0] = plan->tests;
 	free(text);
 }
 
@@ -218,7 +259,8 @@ static void read_traces(struct traces *traces)
 {
 	traces->iomem = read_text("/proc/iomem");
 	traces->devices = read_text("/proc/devices");
-	if (!traces->iomem || !traces->devices)
+	traces->modules = read_text("/proc/modules");
+	if (!traces->iomem || !traces->devices || !traces->modules)
 		say("problem: /proc cannot be read");
 }
 
@@ -243,12 +285,19 @@ static void tell_lines(const char *file, const char *what, const char *text,
 	for (; text && *text; text += length + (text[length] == '\n')) {
 		length = strcspn(text, "\n");
 		if (!has_line(other, text, length))
-			say("problem: %s %s \"%.*s\" after the driver", file,
+			say("problem: %s %s \"%.*s\" after unloading", file,
 			    what, (int)length, text);
 	}
 }
 
-/* A driver that is gone has left everything as it was. */
+static void free_traces(struct traces *traces)
+{
+	free(traces->iomem);
+	free(traces->devices);
+	free(traces->modules);
+}
+
+/* Modules that are gone have left everything as it was. */
 static void compare_traces(const struct traces *before)
 {
 	struct traces after;
@@ -258,23 +307,24 @@ static void compare_traces(const struct traces *before)
 	tell_lines("/proc/iomem", "lacks", before->iomem, after.iomem);
 	tell_lines("/proc/devices", "has", after.devices, before->devices);
 	tell_lines("/proc/devices", "lacks", before->devices, after.devices);
-	free(after.iomem);
-	free(after.devices);
+	tell_lines("/proc/modules", "has", after.modules, before->modules);
+	free_traces(&after);
 }
 
-static bool load(const struct plan *plan)
+static bool load(const struct module *module)
 {
-	int fd = open(plan->module, O_RDONLY | O_CLOEXEC);
+	int fd = open(module->path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || syscall(SYS_finit_module, fd, plan->params, 0)) {
-		say("problem: %s cannot be loaded: %s", plan->name,
+	say("loading %s", module->name);
+	if (fd < 0 || syscall(SYS_finit_module, fd, module->params, 0)) {
+		say("problem: %s cannot be loaded: %s", module->name,
 		    strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return false;
 	}
 	close(fd);
-	say("loaded %s", plan->name);
+	say("loaded %s", module->name);
 	return true;
 }
 
@@ -330,7 +380,7 @@ static void run_tests(const struct plan *plan)
 		if (dup2(null, 0) < 0 || dup2(kmsg, 1) < 0 ||
 		    dup2(kmsg, 2) < 0)
 			_exit(126);
-		execv(TESTS, plan->args);
+		execv(plan->tests, plan->args);
 		_exit(127);
 	}
 	if (child < 0) {
@@ -352,28 +402,28 @@ static void run_tests(const struct plan *plan)
 		say("tests exited with %d", WEXITSTATUS(status));
 }
 
-/* Returns whether the driver is gone. */
-static bool unload(const struct plan *plan)
+/* Returns whether the module is gone. */
+static bool unload(const struct module *module)
 {
 	char path[2 * LINE_SIZE];
 	struct stat sb;
 	char *count;
 
-	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", plan->name);
+	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", module->name);
 	count = read_text(path);
 	if (!count || strcmp(count, "0\n"))
-		say("problem: %s has %.20s users after the tests", plan->name,
+		say("problem: %s has %.20s users after the tests", module->name,
 		    count ? strtok(count, "\n") : "an unknown number of");
 	free(count);
-	if (syscall(SYS_delete_module, plan->name, O_NONBLOCK)) {
-		say("problem: %s cannot be unloaded: %s", plan->name,
+	if (syscall(SYS_delete_module, module->name, O_NONBLOCK)) {
+		say("problem: %s cannot be unloaded: %s", module->name,
 		    strerror(errno));
 		return false;
 	}
-	say("unloaded %s", plan->name);
-	snprintf(path, sizeof(path), "/sys/module/%s", plan->name);
+	say("unloaded %s", module->name);
+	snprintf(path, sizeof(path), "/sys/module/%s", module->name);
 	if (!stat(path, &sb))
-		say("problem: /sys has %s after unloading", plan->name);
+		say("problem: /sys has %s after unloading", module->name);
 	return true;
 }
 
@@ -388,11 +438,31 @@ static void tell_taint(void)
 	free(text);
 }
 
+/* Loads all modules, runs the tests and unloads what was loaded. */
+static void run_round(const struct plan *plan)
+{
+	unsigned int loaded = 0;
+	struct traces before;
+
+	read_traces(&before);
+	while (loaded < plan->nmodules && load(&plan->modules[loaded]))
+		loaded++;
+	if (loaded == plan->nmodules) {
+		check_nodes(plan);
+		if (plan->tests)
+			run_tests(plan);
+	}
+	while (loaded && unload(&plan->modules[loaded - 1]))
+		loaded--;
+	if (plan->nmodules && !loaded)
+		compare_traces(&before);
+	free_traces(&before);
+}
+
 int main(void)
 {
 	static struct plan plan;
-	struct traces before;
-	bool ready = true;
+	unsigned int round;
 
 	/* Anywhere else this would reboot somebody's machine. */
 	if (getpid() != 1) {
@@ -402,15 +472,10 @@ int main(void)
 	mount_all();
 	read_plan(&plan);
 	prepare_memory();
-	read_traces(&before);
-	if (plan.name[0])
-		ready = load(&plan);
-	if (ready) {
-		check_nodes(&plan);
-		run_tests(&plan);
+	for (round = 1; round <= plan.rounds; round++) {
+		say("round %u", round);
+		run_round(&plan);
 	}
-	if (ready && plan.name[0] && unload(&plan))
-		compare_traces(&before);
 	tell_taint();
 	say("end");
 	sync();

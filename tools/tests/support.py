@@ -5,6 +5,7 @@ that come first on PATH, small kernel trees."""
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Iterator, List
 from unittest import mock
 
-from dmirrorlib import say
+from dmirrorlib import run, say, source
 from dmirrorlib.errors import ToolError
 
 TOOLS = Path(__file__).resolve().parent.parent
@@ -99,6 +100,43 @@ class TempCase(unittest.TestCase):
             self.assertIn(word, message)
         self.assertNotIn('\n', message)
         self.assertEqual(caught.exception.code, code)
+
+
+class GuestCase(TempCase):
+    """A case with a project, a kernel tree, and a kernel that is a script.
+
+    self.project, self.top and self.build are the directories; self.live is
+    where a run can show its results.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.project = self.tmp / 'project'
+        (self.project / 'kunit' / 'skips').mkdir(parents=True)
+        patch = mock.patch.object(run, 'PROJECT', self.project)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.top = make_tree(self.tmp / 'linux')
+        self.tree = source.Tree(self.top, '7.3.4', False)
+        self.build = self.tmp / 'build'
+        self.build.mkdir()
+        (self.build / '.config').write_text('CONFIG_X=y\n')
+        self.live = io.StringIO()
+
+    def kernel(self, script: str, *files: str) -> None:
+        """Make what a build would: the kernel, and empty files.
+
+        Args:
+            script: the kernel, in Python.
+            files: relative to the build directory.
+        """
+        image = self.build / 'linux'
+        image.write_text(f'#!{sys.executable}\n{script}')
+        image.chmod(0o755)
+        for name in files:
+            path = self.build / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b'x')
 
 
 def make_tree(path: Path, version: str = '7.3.4') -> Path:

@@ -282,8 +282,8 @@ class Tiers(unittest.TestCase):
 
     def test_names(self) -> None:
         self.assertEqual(tiers.names(), [
-            'um', 'um-full', 'um-stock', 'um-kasan', 'um-smp', 'x86_64',
-            'debug'])
+            'um', 'um-full', 'um-stock', 'um-kasan', 'um-smp', 'um-clang',
+            'x86_64', 'debug', 'modules'])
         self.assertEqual(tiers.get('um-broken').skips, 'kunit/skips/um.txt')
         with self.assertRaises(UsageError) as caught:
             tiers.get('x86-64')

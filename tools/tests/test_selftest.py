@@ -75,30 +75,16 @@ def full(key: str) -> str:
     return f'hmm.{key}'
 
 
-class EngineCase(support.TempCase):
+class EngineCase(support.GuestCase):
     """A case with a fake guest and a small tree."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.project = self.tmp / 'project'
-        (self.project / 'kunit' / 'skips').mkdir(parents=True)
-        patch = mock.patch.object(run, 'PROJECT', self.project)
-        patch.start()
-        self.addCleanup(patch.stop)
-        self.top = support.make_tree(self.tmp / 'linux')
         tests = self.top / selftest_build.TESTS_SOURCE
         tests.parent.mkdir(parents=True)
         tests.write_text(TESTS_C)
-        self.tree = source.Tree(self.top, '7.3.4', False)
-        self.build = self.tmp / 'build'
-        (self.build / selftest.USER_SPACE).mkdir(parents=True)
-        (self.build / '.config').write_text('CONFIG_X=y\n')
-        kernel = self.build / 'linux'
-        kernel.write_text(f'#!{sys.executable}\n{FAKE}')
-        kernel.chmod(0o755)
-        for name in ('init', 'hmm-tests'):
-            (self.build / selftest.USER_SPACE / name).write_bytes(b'x')
-        self.live = io.StringIO()
+        self.kernel(FAKE, *(f'{selftest.USER_SPACE}/{name}'
+                            for name in ('init', 'hmm-tests')))
 
     def judged(self, fake: str = '', coherent: bool = False,
                **options: Any) -> verdict.Verdict:
@@ -271,7 +257,8 @@ class Setups(unittest.TestCase):
         self.assertEqual(tier.skips, 'kunit/skips/selftest-x86_64.txt')
         plan = made.plan(Path('/b'), ['-r', 'x'])
         self.assertEqual(plan.text(), (
-            'module /dmirror.ko\ndevices 2\nend reboot\narg -r\narg x\n'))
+            'module /dmirror.ko\nrounds 1\ndevices 2\nend reboot\n'
+            'tests /hmm-tests\narg -r\narg x\n'))
 
     def test_coherent(self) -> None:
         made = self.setup_of('x86_64', 'test_hmm', True)
@@ -282,9 +269,9 @@ class Setups(unittest.TestCase):
                          'selftest-x86_64-coherent-test_hmm')
         self.assertEqual(made.build_tier().name, 'selftest-x86_64')
         self.assertEqual(made.plan(Path('/b'), []).text(), (
-            'module /test_hmm.ko\ndevices 4\nend reboot\n'
-            'param spm_addr_dev0=0x80000000\n'
-            'param spm_addr_dev1=0x90000000\n'))
+            'module /test_hmm.ko\nparam spm_addr_dev0=0x80000000\n'
+            'param spm_addr_dev1=0x90000000\nrounds 1\ndevices 4\n'
+            'end reboot\ntests /hmm-tests\n'))
 
     def test_uml_has_the_driver_built_in(self) -> None:
         made = uml(coherent=True)
@@ -293,7 +280,8 @@ class Setups(unittest.TestCase):
             'dmirror.spm_addr_dev0=0x40000000',
             'dmirror.spm_addr_dev1=0x50000000'))
         self.assertEqual(made.plan(Path('/b'), []).text(),
-                         'devices 4\nend poweroff\n')
+                         'rounds 1\ndevices 4\nend poweroff\n'
+                         'tests /hmm-tests\n')
 
     def test_coherent_memory_is_within_ram_and_aligned(self) -> None:
         for made in (uml(True), self.setup_of('x86_64', 'ours', True)):
@@ -377,10 +365,12 @@ class Built(support.TempCase):
     def test_initramfs(self) -> None:
         for name in ('init', 'tests', 'driver.ko'):
             (self.tmp / name).write_text(name)
-        plan = selftest_build.Plan(self.tmp / 'driver.ko', ['a=1'])
+        plan = selftest_build.Plan([selftest_build.Module(
+            self.tmp / 'driver.ko', ['a=1'])], tests=self.tmp / 'tests')
         got = test_selftest_cpio.read(selftest_build.initramfs(
-            self.tmp / 'init', self.tmp / 'tests', plan))
+            self.tmp / 'init', plan))
         self.assertEqual(got['plan'].data, plan.text().encode())
+        self.assertEqual(got['tests'].mode & 0o777, 0o755)
         self.assertEqual(got['driver.ko'].data, b'driver.ko')
         self.assertEqual(got['init'].mode & 0o777, 0o755)
         self.assertEqual(got['dev/console'].device, (5, 1))
@@ -431,11 +421,15 @@ class Verb(EngineCase):
         self.assertEqual(self.logged('gcc'), [])
 
     def test_wrong_words(self) -> None:
-        for words in (('--tier', 'um-stock'), ('--timeout', '0'),
-                      ('--silence', '-1'), ('--jobs', '-1'),
-                      ('--list', 'nothing.*')):
+        for words in (('--tier', 'um-stock'), ('--list', 'nothing.*')):
             with self.subTest(words), self.assertRaises(UsageError):
                 verb_selftest.main(self.parsed(*words))
+        # Those of argparse end a bisection, as a wrong word has to.
+        for words in (('--timeout', '0'), ('--silence', '-1'),
+                      ('--jobs', '-1'), ('--timeout', 'x')):
+            with self.subTest(words), self.assertRaises(SystemExit), \
+                    mock.patch('sys.stderr', io.StringIO()):
+                self.parsed(*words)
 
     def test_json_has_the_reason_of_an_error(self) -> None:
         path = self.tmp / 'out.json'

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import subprocess
 import unittest
 from typing import List, cast
@@ -34,18 +35,24 @@ class Verb(support.TempCase):
             breaks: the tier that cannot be run.
             fails: the tier that has a failing case.
         """
+        def find_tree(kdir: str, kernel: str) -> source.Tree:
+            return source.Tree(self.tree.path, kernel, False)
+
         def tier_run(tally: verb_test.Tally, tree: source.Tree, name: str,
                      opts: run.Options) -> None:
-            self.done.append(name)
+            self.done.append(name if tree.version == '7.3'
+                             else f'{name} {tree.version}')
             if name == breaks:
                 raise ToolError('it does not build')
             tally.add(name, 1, int(name == fails))
 
         def other(name: str) -> 'contextlib.AbstractContextManager[object]':
             def does(tally: verb_test.Tally, *args: object) -> None:
-                self.done.append(' '.join([name, *(
-                    a for a in args if isinstance(a, str)
-                    and a in tiers.TIERS)]))
+                words = [a for a in args if isinstance(a, str)
+                         and a in tiers.TIERS]
+                words += [a.version for a in args if isinstance(
+                    a, source.Tree) and a.version != '7.3']
+                self.done.append(' '.join([name, *words]))
                 tally.add(name, 1, 0)
             return cast('contextlib.AbstractContextManager[object]',
                         mock.patch.object(verb_test, name, new=does))
@@ -57,11 +64,10 @@ class Verb(support.TempCase):
         del self.done[:]
         with other('tools_tests'), other('static_checks'), \
                 other('broken_kernels'), other('stock_kunit'), \
-                other('hmm_tests'), \
+                other('hmm_tests'), other('odd_configs'), \
                 mock.patch.object(verb_test, 'tier_run', tier_run), \
                 mock.patch('dmirrorlib.packages.ensure'), \
-                mock.patch.object(source, 'find_tree',
-                                  return_value=self.tree), \
+                mock.patch.object(source, 'find_tree', find_tree), \
                 mock.patch('sys.stdout', io.StringIO()):
             return verb_test.main(args)
 
@@ -76,6 +82,23 @@ class Verb(support.TempCase):
         self.assertEqual(self.call('--all'), EXIT_PASS)
         self.assertEqual(sorted(n for n in self.done if n in tiers.TIERS),
                          sorted(tiers.names()))
+        self.assertIn('hmm_tests debug', self.done)
+        self.assertEqual(self.done[self.done.index('static_checks'):], [
+            'static_checks', 'odd_configs', 'um 7.2', 'um-full 7.2',
+            'x86_64 7.2', 'modules 7.2', 'hmm_tests x86_64 7.2',
+            'odd_configs 7.2'])
+
+    def test_a_tree_of_ones_own_is_the_only_one(self) -> None:
+        for words in (('--kdir', '/linux'), ()):
+            if not words:
+                os.environ['KDIR'] = '/linux'
+            self.assertEqual(self.call('--all', *words), EXIT_PASS)
+            self.assertEqual(self.done[-1], 'odd_configs')
+
+    def test_the_other_kernel(self) -> None:
+        self.assertEqual(self.call('--all', '--kernel', '7.2'), EXIT_PASS)
+        self.assertIn('debug 7.2', self.done)
+        self.assertEqual(self.done[-6:-4], ['um', 'um-full'])
 
     def test_codes(self) -> None:
         self.assertEqual(self.call(fails='um-full'), EXIT_FAIL)
