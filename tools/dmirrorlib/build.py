@@ -136,7 +136,8 @@ def command(tree: Path, build: Path, tier: Tier, jobs: int,
     if tier.qemu_config:
         argv.append(f'--qemu_config={tree / tier.qemu_config}')
     chosen = clang.make_words(tree) if tier.llvm else compilers()
-    argv += [f'--make_options={setting}' for setting in chosen]
+    argv += [f'--make_options={setting}'
+             for setting in (*chosen, *tier.make_options)]
     return argv
 
 

@@ -25,6 +25,7 @@ VERBS = {
     'ungraft': 'verb_ungraft',
     'doctor': 'verb_doctor',
     'selftest': 'verb_selftest',
+    'coverage': 'verb_coverage',
     'check': 'verb_check',
     'test': 'verb_test',
 }

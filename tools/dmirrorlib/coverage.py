@@ -128,8 +128,8 @@ class Session(run.Session):
     def _with_initramfs(self, tier: Tier) -> Tier:
         path = self._user_space / 'initramfs.cpio'
         if tier.machine is None:
-            return replace(tier, kernel_args=(
-                *tier.kernel_args, f'initrd={path}', '--', 'poweroff'))
+            return replace(tier, kernel_args=(*tier.kernel_args,
+                                              f'initrd={path}'))
         return replace(tier, machine=replace(
             tier.machine, args=(*tier.machine.args, '-initrd', str(path))))
 
@@ -141,6 +141,9 @@ class Session(run.Session):
         entries = [cpio.directory('dev'), cpio.directory('sys'),
                    cpio.char_device('dev/console', 5, 1),
                    cpio.program('init', init)]
+        if self.tier.machine is None:
+            # There a reboot would begin everything anew.
+            entries.append(cpio.file('poweroff', b''))
         (self._user_space / 'initramfs.cpio').write_bytes(
             cpio.archive(entries))
 

@@ -263,8 +263,9 @@ def uml_argv(build: Path, tier: Tier, kernel_args: Sequence[str],
         scratch: a directory for UML's management socket, so that a killed
             guest leaves nothing in the home directory.
     """
+    ends = [] if tier.init_ends else ['kunit_shutdown=halt']
     return [str(build / tier.image), *kernel_args, f'mem={tier.memory}',
-            'console=tty', 'kunit_shutdown=halt', f'uml_dir={scratch}/']
+            'console=tty', *ends, f'uml_dir={scratch}/']
 
 
 def uml_env() -> Dict[str, str]:
@@ -294,9 +295,9 @@ def qemu_argv(build: Path, tier: Tier, kernel_args: Sequence[str],
     """
     machine = tier.machine
     assert machine is not None
+    ends = [] if tier.init_ends else ['kunit_shutdown=reboot']
     return [machine.qemu, '-nodefaults', '-display', 'none', '-monitor',
             'none', '-serial', 'stdio', '-no-reboot',
             '-accel', accel, '-m', tier.memory, '-smp', str(tier.cpus),
             *machine.args, '-kernel', str(build / machine.image), '-append',
-            ' '.join([*kernel_args, machine.console,
-                      'kunit_shutdown=reboot', 'panic=-1'])]
+            ' '.join([*kernel_args, machine.console, *ends, 'panic=-1'])]

@@ -16,7 +16,7 @@ from typing import FrozenSet, List, Optional, Sequence
 from . import cache, clang, proc, say
 from .errors import ToolError
 
-TIERS = ('um', 'x86_64', 'checks', 'clang', 'i386')
+TIERS = ('um', 'x86_64', 'checks', 'clang', 'i386', 'coverage')
 
 LISTS = Path('/var/lib/apt/lists')
 LISTS_MAX_AGE = 24 * 3600   # seconds until the system's lists count as old
@@ -98,6 +98,8 @@ ITEMS = (
     Item('32-bit C library headers', 'gcc-multilib', _I386,
          'no 32-bit User Mode Linux is compiled', header='gnu/stubs-32.h',
          required=False),
+    Item('lcov', 'lcov', frozenset(('coverage',)), 'no coverage is counted',
+         program='lcov'),
     Item('ccache', 'ccache', _BUILD,
          'a rebuild in a new place takes as long as the first',
          program='ccache', required=False),

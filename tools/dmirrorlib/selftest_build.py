@@ -138,6 +138,22 @@ def build_init(folder: Path, flags: Sequence[str] = ()) -> Path:
                     folder / 'init')
 
 
+def build_program(source: Path, folder: Path) -> Path:
+    """Compile another program of one file for a guest.
+
+    Args:
+        source: the file.
+        folder: where to put the program, which is called init.
+
+    Returns:
+        The program.
+
+    Raises:
+        ToolError: it does not compile.
+    """
+    return _compile(folder, ['-Wextra', str(source)], folder / 'init')
+
+
 def _compile(where: Path, words: Sequence[str], program: Path) -> Path:
     """Compile and link one program, its compiler started in `where`."""
     argv = ['gcc', '-static', '-O2', '-Wall', '-o', str(program), *words]

@@ -53,9 +53,12 @@ _ANYWHERE = re.compile('|'.join((
     r'Disabling lock debugging due to kernel taint',
     r'softirq: huh, entered softirq', r'hard LOCKUP',
     r'turning off the locking correctness validator',
-    r'exited with preempt_count', r'Memory failure: 0x',
-    r"invalid for parameter [`'](?:dmirror_)?kunit\.",
-    r'Unknown kernel command line parameters.*\b(?:dmirror_)?kunit\.',
+    r'exited with preempt_count',
+    # Recovered from by a driver: a case asked for it.
+    r'Memory failure: 0x(?!\w+: recovery action for dax page: Recovered)',
+    r"invalid for parameter [`'](?:(?:dmirror_)?kunit|dmirror_fixture)\.",
+    r'Unknown kernel command line parameters.*\b(?:(?:dmirror_)?kunit|'
+    r'dmirror_fixture)\.',
 )))
 _DROPPED = re.compile('^' + PREFIX + r'\*\* \d+ printk messages dropped \*\*')
 _KTAP = re.compile('^' + PREFIX + r'\s*KTAP version \d+$')

@@ -55,6 +55,8 @@ class Tier:
     skips_of: str = ''          # the tier whose expected skips it shares
     modules: Tuple[str, ...] = ()   # loaded in this order (modules.py)
     llvm: bool = False          # built by clang and lld
+    make_options: Tuple[str, ...] = ()  # more settings of make
+    init_ends: bool = False     # its init ends the guest, not KUnit
 
     @property
     def arch(self) -> str:
