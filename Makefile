@@ -18,7 +18,8 @@ option = $(if $($(2)),$(1) $(call quote,$($(2))))
 tree_options = $(call option,--kernel,KERNEL) $(call option,--kdir,KDIR)
 tree_options += $(call option,--accel,ACCEL) $(if $(V),-v)
 run_options = $(call option,--tier,TIER) $(call option,--seed,SEED)
-run_options += $(call option,--repeat,REPEAT) $(tree_options)
+run_options += $(call option,--repeat,REPEAT) $(call option,--ops,OPS)
+run_options += $(tree_options)
 
 .DEFAULT_GOAL := help
 
@@ -42,6 +43,7 @@ help:
 	@echo '    KERNEL=7.2        ... with another kernel version'
 	@echo '    ACCEL=tcg         ... without KVM (kvm, tcg; default auto)'
 	@echo '    SEED=n REPEAT=n   ... with these random numbers, n times'
+	@echo '    OPS=n             ... with longer random walks'
 	@echo '    V=1               ... showing every command line'
 	@echo '  make test           the project'\''s own tests: tools, static checks,'
 	@echo '                      tiers um, um-full and x86_64'

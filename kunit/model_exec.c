@@ -227,8 +227,10 @@ static int mirrors_make(struct model_env *env, struct model_side *side,
 	for (i = 0; i < MODEL_MIRRORS; i++) {
 		struct dmirror_mirror *mirror;
 
+		/* Both forms of an interval notifier. */
 		mirror = dmirror_mirror_create(mm,
-					       env->devmem[model_device(i)]);
+					       env->devmem[model_device(i)],
+					       i & 1);
 		if (IS_ERR(mirror))
 			return PTR_ERR(mirror);
 		side->mirror[i] = mirror;

@@ -500,7 +500,8 @@ static int process_begin(struct field *field, struct process *process,
 	for (i = 0; i < DEVICES; i++) {
 		struct dmirror_mirror *mirror;
 
-		mirror = dmirror_mirror_create(mm, field->devmem[i]);
+		/* Both forms of an interval notifier. */
+		mirror = dmirror_mirror_create(mm, field->devmem[i], i & 1);
 		if (IS_ERR(mirror))
 			return PTR_ERR(mirror);
 		process->mirror[i] = mirror;

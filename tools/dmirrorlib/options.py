@@ -52,10 +52,12 @@ def run_options(args: argparse.Namespace,
         args: has the options of add_common(), and the filter.
         live: where results are shown as they come.
     """
+    ops = getattr(args, 'ops', None)
+    extra = [f'dmirror_kunit.ops={ops}'] if ops else []
     return run.Options(
         glob=args.filter, accel=args.accel, timeout=args.timeout,
         silence=args.silence, seed=getattr(args, 'seed', None),
-        jobs=args.jobs, kernel_args=args.kernel_arg,
+        jobs=args.jobs, kernel_args=[*extra, *args.kernel_arg],
         kconfig_add=args.kconfig_add, graft=args.graft, live=live)
 
 

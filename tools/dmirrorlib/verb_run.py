@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_common(parser, 'all boots of a tier')
     parser.add_argument('--seed', type=_seed, metavar='N',
                         help="seed of the suites' random numbers, above 0")
+    parser.add_argument('--ops', type=_seed, metavar='N',
+                        help='operations of each random walk of '
+                             'dmirror_model (default: a few)')
     parser.add_argument('--repeat', type=int, default=1, metavar='N',
                         help='run N times; all must be green')
 
