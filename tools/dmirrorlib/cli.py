@@ -26,6 +26,10 @@ VERBS = {
     'doctor': 'verb_doctor',
     'selftest': 'verb_selftest',
     'coverage': 'verb_coverage',
+    'compare': 'verb_compare',
+    'series': 'verb_series',
+    'bisect-step': 'verb_bisect_step',
+    'export': 'verb_export',
     'check': 'verb_check',
     'test': 'verb_test',
 }
@@ -64,7 +68,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         The exit code (see errors.py).
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    bisect = '--bisect' in words
+    bisect = '--bisect' in words or words[:1] == ['bisect-step']
     try:
         with _signals():
             code = _main(words)
@@ -80,7 +84,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 128 + number
     except Exception as err:
         code = _unexpected(err)
-    if bisect and code not in (EXIT_PASS, EXIT_FAIL):
+    if bisect and code not in (EXIT_PASS, EXIT_FAIL, EXIT_BISECT_STOP):
         code = EXIT_BISECT_SKIP
     return code
 

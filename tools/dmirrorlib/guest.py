@@ -43,8 +43,9 @@ class Line:
 class End:
     """How a guest ended.
 
-    why: 'exit' (by itself), 'silent' (no console byte for too long), 'limit'
-        (too long in total), 'flood' (too many bytes) or 'interrupted'.
+    why: 'exit' (by itself), 'silent' (no console byte for too long),
+        'stalled' (bytes, but no result), 'limit' (too long in total), 'flood'
+        (too many bytes) or 'interrupted'.
     code: the exit code, negative for a signal, None if not by itself.
     seconds: from start to end.
     waited: the limit, in seconds, that was passed; 0 for the others.
@@ -60,6 +61,8 @@ class End:
         """Say it in words, as in 'the guest ...'."""
         if self.why == 'silent':
             return f'printed nothing for {self.waited:g} s and was ended'
+        if self.why == 'stalled':
+            return f'gave no result for {self.waited:g} s and was ended'
         if self.why == 'limit':
             return f'was not done after {self.waited:g} s and was ended'
         if self.why == 'flood':
@@ -139,6 +142,15 @@ class Guest:
         """Allow only `silence` more seconds: its work is done."""
         self._silence = min(self._silence, silence)
         self._last = time.monotonic()
+
+    def stalled(self, waited: float) -> None:
+        """End it: it talks, but what it says leads nowhere.
+
+        Args:
+            waited: seconds for which that was so.
+        """
+        if not self._why:
+            self._stop('stalled', waited)
 
     @property
     def end(self) -> End:
@@ -237,7 +249,7 @@ class Guest:
             # The console is closed but the guest is not done.
             self._watch()
             time.sleep(0.02)
-        if self._why in ('silent', 'limit', 'flood'):
+        if self._why in ('silent', 'stalled', 'limit', 'flood'):
             while time.monotonic() < self._kill_at and \
                     not self._leader_gone():
                 time.sleep(0.02)

@@ -34,6 +34,12 @@ _SUMS = re.compile('^' + PREFIX + r' +# (\S+): pass:\d+ fail:\d+ skip:\d+ '
 _INDENT = 4
 
 
+def progress(line: str) -> bool:
+    """Return whether a console line is a header or a result."""
+    return bool(_RESULT.match(line) or _HEADER.match(line)
+                or _START.match(line))
+
+
 @dataclass
 class Case:
     """The result of one case, or of one parameter of a case.

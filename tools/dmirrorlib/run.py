@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import shutil
 import subprocess
@@ -14,11 +15,11 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import (IO, Deque, Dict, Iterable, Iterator, List,
+from typing import (IO, Deque, Dict, Iterator, List,
                     Optional, Sequence, Tuple)
 
-from . import (accel, build, cache, graft, ktap, packages, patches, proc,
-               say, variants, verdict)
+from . import (accel, build, cache, graft, known, ktap, packages, patches,
+               proc, say, variants, verdict)
 from .errors import ToolError
 from .guest import End, Guest, Line, qemu_argv, uml_argv, uml_env
 from .rundir import RunDir
@@ -28,7 +29,10 @@ from .tiers import Tier
 PROJECT = Path(__file__).resolve().parents[2]
 OWNER_FILE = '.dmirror-project'     # in a build directory: whose it is
 PLAN_FILE = '.dmirror-plan.json'    # and its kernel's cases
+STALLED = 4.0       # times the silence allowed without a result: KUnit gives
+                    # a very slow case three times
 SHUTDOWN = 15.0     # seconds of silence allowed once the tests are complete
+TRIAL = 'trial'     # how the names of trees begin that gittree.py makes
 MAX_DEAD = 12       # guests that may die before the rest is given up
 MAX_BOOTS = 150
 
@@ -99,10 +103,15 @@ def prepared(tier: Tier, tree: Tree, opts: Options) -> Iterator['Session']:
 
 
 def build_dir(tier: Tier, tree: Tree) -> Path:
-    """Return the build directory of a tier for this project and tree."""
+    """Return the build directory of a tier for this project and tree.
+
+    A tree of the cache that shows one revision after the other has one for
+    all of them, whatever their versions.
+    """
     both = f'{PROJECT}\n{tree.path}'.encode()
     digest = hashlib.sha256(both).hexdigest()[:10]
-    return cache.sub('build') / f'{tree.version}-{tier.name}-{digest}'
+    name = TRIAL if tree.path.name.startswith(f'{TRIAL}-') else tree.version
+    return cache.sub('build') / f'{name}-{tier.name}-{digest}'
 
 
 def forget_orphans() -> None:
@@ -166,10 +175,13 @@ class Session:
         tree: the kernel tree.
         opts: the user's choices.
         folder: the build directory.
+
+    into: where the next run leaves its folder; None is the cache.
     """
 
     def __init__(self, tier: Tier, tree: Tree, opts: Options,
                  folder: Path) -> None:
+        self.into: Optional[Path] = None
         self.tier = tier
         self.tree = tree
         self.opts = opts
@@ -180,6 +192,7 @@ class Session:
         self._commands = len(proc.command_log())
         self._setup: Optional[List[str]] = None     # to build and list
         self._tree_state = ''
+        self._tree_patches = ''
 
     def build(self) -> None:
         """Graft and build."""
@@ -199,6 +212,29 @@ class Session:
         say.say(f'{self.tier.name}: Linux {self.release()} built in '
                 f'{seconds:.1f} s')
         self._parser = ktap.Parser(self.tree.path)
+
+    def keep(self, folder: Path) -> 'Session':
+        """Keep the kernel that was built, whatever is built there next.
+
+        Args:
+            folder: a new directory that gets what a run needs.
+
+        Returns:
+            A session of that kernel, which cannot build.
+        """
+        folder.mkdir(parents=True)
+        for name in (self.tier.image, '.config', 'build.log',
+                     'include/config/kernel.release'):
+            if (self.folder / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.folder / name, folder / name)
+        kept = Session(self.tier, self.tree, self.opts, folder)
+        kept._accel = self._accel
+        kept._parser = self._parser
+        kept._setup = proc.command_log()[self._commands:]
+        kept._tree_state = _tree_state(self.tree)
+        kept._tree_patches = variants.describe(self.tree, PROJECT)
+        return kept
 
     def release(self) -> str:
         """Return the kernel's release, or the tree's version."""
@@ -246,6 +282,15 @@ class Session:
         saved.write_text(json.dumps({'image': digest, 'plan': plan}))
         return plan
 
+    def chosen(self) -> PlanList:
+        """Return the cases that the filter chooses.
+
+        Raises:
+            UsageError: it chooses none.
+            ToolError: see plan.
+        """
+        return verdict.check_filter(self.plan(), self.opts.glob)
+
     def expected_skips(self) -> Dict[str, str]:
         """Return the recorded skips of the tier, and those of the kernel's
         version, with their reasons."""
@@ -259,20 +304,24 @@ class Session:
                      if not reason.startswith(PATCHED_BUG)}
         return skips
 
+    def known_failures(self) -> Dict[str, known.Known]:
+        """Return the failures that are known of this kernel's version."""
+        return known.read(PROJECT / known.FILE, self.tree.version)
+
     def run(self) -> verdict.Verdict:
         """Boot, as often as needed, and judge.
 
         Returns:
             The verdict; its data and folder are those of the run folder.
         """
-        began = self._began
+        # The first run of a session counts its build.
+        began = self._began if self._setup is None else time.monotonic()
         tier = self.tier
-        everything = self.plan()
-        chosen = verdict.check_filter(everything, self.opts.glob)
+        chosen = self.chosen()
         expected = self.expected_skips()
         if self._setup is None:
             self._setup = proc.command_log()[self._commands:]
-        run_folder = RunDir(tier.name, self._setup)
+        run_folder = RunDir(tier.name, self._setup, self.into)
         run_folder.keep(self.folder / '.config', 'config')
         run_folder.keep(self.folder / 'build.log', 'build.log')
         try:
@@ -280,7 +329,8 @@ class Session:
         finally:
             run_folder.write_commands()
         result = verdict.judge(tier.name, chosen, boots, expected,
-                               bool(self.opts.glob), tier.skips)
+                               bool(self.opts.glob), tier.skips,
+                               known=self.known_failures())
         result.seconds = time.monotonic() - began
         result.folder = str(run_folder.path)
         result.data = run_folder.write_results(result,
@@ -330,7 +380,44 @@ class Session:
             rest = remaining(boot, self.opts.glob)
             self._tell(boot, sum(len(p) for _, p in rest))
             queue.extend(rest)
+        self._shift_blame(boots, folder, end_at)
         return boots
+
+    def _shift_blame(self, boots: List[verdict.Boot], folder: RunDir,
+                     end_at: float) -> None:
+        """Blame the case that hung, not the one before it.
+
+        The last result before a hang does not always reach the console of
+        User Mode Linux, and then that case seems to have hung. Where the next
+        one hung when it ran alone, the first one is run alone, too.
+
+        Args:
+            boots: what there was; gets the further boots.
+            folder: of the run.
+            end_at: when all boots have to be over.
+        """
+        hung = {boot.plan[0] for boot in boots if len(boot.plan) == 1
+                and any(c.status in ('crash', 'hang') for c in boot.cases)}
+        for boot in list(boots):
+            culprit = next((c for c in boot.cases if c.status == 'hang'
+                            and (c.suite, c.name) in boot.plan), None)
+            left = end_at - time.monotonic()
+            if culprit is None or left <= 0:
+                continue
+            pair = culprit.suite, culprit.name
+            after = [*boot.plan, ('', '')][list(boot.plan).index(pair) + 1]
+            if after not in hung or after[0] != pair[0]:
+                continue
+            again = self._boot('.'.join(pair), [pair], folder.console(), left)
+            boots.append(again)
+            if any(c.status in ('pass', 'skip') and not c.param
+                   and (c.suite, c.name) == pair for c in again.cases):
+                say.say(f'{culprit.key} is fine when it runs alone: what '
+                        f'hung is {".".join(after)}')
+                culprit.name = after[1]
+                for one in boot.splats:
+                    if (one.suite, one.case) == pair:
+                        one.case = after[1]
 
     def _tell(self, boot: verdict.Boot, rest: int) -> None:
         for case in boot.cases:
@@ -349,7 +436,9 @@ class Session:
             args.append(f'kunit.filter_glob={glob}')
         seen: List[Line] = []
         with self._guest(args, console, limit) as guest:
-            report = read_live(self._parser, guest, seen, self.opts.live)
+            silence = self.opts.silence or self.tier.silence
+            report = read_live(self._parser, guest, seen, self.opts.live,
+                               STALLED * silence)
             end: End = guest.end
         return verdict.examine(plan, [s.text for s in seen],
                                [s.at for s in seen], report, end,
@@ -365,7 +454,8 @@ class Session:
             'kernel': self.release(),
             'tree': str(self.tree.path),
             'tree revision': self._tree_state,
-            'tree patches': variants.describe(self.tree, PROJECT),
+            'tree patches': self._tree_patches
+                            or variants.describe(self.tree, PROJECT),
             'tier': self.tier.name,
             'compiler': (compiler or 'not known').strip('"'),
             'accelerator': self._accel,
@@ -386,7 +476,8 @@ class Session:
 
 
 def read_live(parser: ktap.Parser, guest: Guest, seen: List[Line],
-              live: Optional[IO[str]]) -> ktap.Report:
+              live: Optional[IO[str]],
+              stalled: float = math.inf) -> ktap.Report:
     """Feed a guest's console to the parser, then wait for the guest's end.
 
     Args:
@@ -394,8 +485,9 @@ def read_live(parser: ktap.Parser, guest: Guest, seen: List[Line],
         guest: the guest.
         seen: gets the console's lines.
         live: where the parser's printer prints; None for nowhere.
+        stalled: seconds of talk without a result after which it is ended.
     """
-    stream = _remember(guest.lines(), seen)
+    stream = _remember(guest, seen, stalled)
     report = parser.parse((line.text for line in stream), live)
     # The parser stops where the tests are complete; what the kernel says
     # afterwards counts too, and it must end.
@@ -405,9 +497,15 @@ def read_live(parser: ktap.Parser, guest: Guest, seen: List[Line],
     return report
 
 
-def _remember(lines: Iterable[Line], seen: List[Line]) -> Iterator[Line]:
-    for line in lines:
+def _remember(guest: Guest, seen: List[Line],
+              stalled: float) -> Iterator[Line]:
+    last = 0.0
+    for line in guest.lines():
         seen.append(line)
+        if ktap.progress(line.text):
+            last = line.at
+        elif line.at - last > stalled:
+            guest.stalled(stalled)
         yield line
 
 

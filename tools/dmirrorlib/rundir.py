@@ -4,29 +4,15 @@
 Its files:
   console.log      the raw console; console-2.log ... for further boots
   results.ktap     the merged results as one KTAP document
-  results.json     the same and the verdict; see below
+  results.json     the same and the verdict
+  results.xml      the same as JUnit XML
   config           the kernel's .config
   build.log        what kunit.py and make printed
   commands.txt     every command line that was run
   versions.txt     kernel, compiler, QEMU, project revision, seed ...
 
-results.json is one object:
-  format    "dmirror-results", version  1
-  tier      the tier; verdict  "pass", "fail" or "error"; exit_code  0, 1, 3
-  summary   the line that was printed
-  reasons   why it is not green, sentences; notes  what is not a reason
-  counts    planned cases per status
-  known_bugs  of the skipped cases, those that prove a known bug of the
-            kernel's: reason per case, each "known kernel bug: ..."
-  boots     how often a kernel was booted
-  guest_seconds, seconds   in the guests, and in all
-  cases     objects: suite, name, param ("" for the case as a whole), status
-            ("pass", "fail", "skip", "crash", "hang", "missing"), reason,
-            log (lines, unless it passed), seconds (0 if not known)
-  splats    objects: line (in the console, from 1), title, suite, case,
-            functions (the first five of its trace)
-  versions  the lines of versions.txt as an object
-  folder    this folder
+results.json is described in Documentation/validation.rst, and store.py reads
+it.
 """
 
 from __future__ import annotations
@@ -37,9 +23,9 @@ import re
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from . import cache, ktap, proc
+from . import cache, exporters, ktap, proc, store
 from .verdict import Verdict
 
 KEEP = 20           # run folders kept per tier
@@ -53,13 +39,25 @@ class RunDir:
     """A new run folder.
 
     Args:
-        tier: the tier's name.
+        tier: the tier's name, or what else is kept there.
         before: command lines that belong to this run, but were run before.
+        path: the folder to use, new, which is then nobody's latest; None
+            makes one in the cache.
     """
 
-    def __init__(self, tier: str, before: Sequence[str] = ()) -> None:
+    def __init__(self, tier: str, before: Sequence[str] = (),
+                 path: Optional[Path] = None) -> None:
         self._runs = cache.sub('runs')
-        stamp = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
+        self._tier = tier
+        self._boots = 0
+        self._before = list(before)
+        self._commands = len(proc.command_log())
+        self._began = time.time()
+        if path:
+            self.path = path
+            self.path.mkdir(parents=True)
+            return
+        stamp = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(self._began))
         base = f'{stamp}-{tier}-{os.getpid()}'
         self.path = self._runs / base
         number = 1
@@ -67,10 +65,6 @@ class RunDir:
             number += 1
             self.path = self._runs / f'{base}-{number}'
         self.path.mkdir()
-        self._tier = tier
-        self._boots = 0
-        self._before = list(before)
-        self._commands = len(proc.command_log())
         self._point_latest()
         self._prune()
 
@@ -107,10 +101,14 @@ class RunDir:
             ''.join(f'{k}: {v}\n' for k, v in versions.items()))
         data: Dict[str, Any] = {'format': 'dmirror-results', 'version': 1}
         data.update(verdict.as_json())
+        data['began'] = time.strftime('%Y-%m-%dT%H:%M:%SZ',
+                                      time.gmtime(self._began))
         data['versions'] = versions
         data['folder'] = str(self.path)
         (self.path / 'results.json').write_text(
             json.dumps(data, indent=1) + '\n')
+        (self.path / 'results.xml').write_text(
+            exporters.as_junit([store.from_data(data)]))
         return data
 
     def _point_latest(self) -> None:

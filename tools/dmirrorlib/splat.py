@@ -56,9 +56,8 @@ _ANYWHERE = re.compile('|'.join((
     r'exited with preempt_count',
     # Of device memory, a driver answers: cases ask for it.
     r'Memory failure: 0x(?!\w+: recovery action for dax page: )',
-    r"invalid for parameter [`'](?:(?:dmirror_)?kunit|dmirror_fixture)\.",
-    r'Unknown kernel command line parameters.*\b(?:(?:dmirror_)?kunit|'
-    r'dmirror_fixture)\.',
+    r"invalid for parameter [`'](?:kunit|dmirror_\w+)\.",
+    r'Unknown kernel command line parameters.*\b(?:kunit|dmirror_\w+)\.',
 )))
 _DROPPED = re.compile('^' + PREFIX + r'\*\* \d+ printk messages dropped \*\*')
 _KTAP = re.compile('^' + PREFIX + r'\s*KTAP version \d+$')

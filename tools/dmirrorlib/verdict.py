@@ -7,11 +7,14 @@ import difflib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import (Any, Collection, Dict, List, Mapping, Optional, Sequence,
+                    Set, Tuple)
 
 from . import ktap, splat
 from .errors import (EXIT_FAIL, EXIT_INFRA, EXIT_PASS, ToolError, UsageError)
 from .guest import End
+from .known import FILE as KNOWN_FILE
+from .known import Known
 
 # How a kernel says that it shut down on purpose.
 _SHUTDOWN = re.compile('^' + ktap.PREFIX + r'reboot: (?:System halted|'
@@ -74,6 +77,10 @@ class Verdict:
     counts: planned cases per status.
     known_bugs: the skipped ones that prove a known bug of the kernel's, with
         the reason.
+    known_failures: the failed ones that are known to fail on this kernel,
+        with the reason.
+    complaints: the reasons that are about no case, splat or skip.
+    seeds: of the suites' random numbers.
     guest_seconds, seconds: in the guests, and in all.
     folder, data: the run folder, and what its results.json holds.
     """
@@ -87,6 +94,9 @@ class Verdict:
     guest_seconds: float
     boots: int
     known_bugs: Dict[str, str] = field(default_factory=dict)
+    known_failures: Dict[str, str] = field(default_factory=dict)
+    complaints: List[str] = field(default_factory=list)
+    seeds: List[str] = field(default_factory=list)
     seconds: float = 0.0
     folder: str = ''
     data: Dict[str, Any] = field(default_factory=dict)
@@ -103,14 +113,20 @@ class Verdict:
         bugs = len(self.known_bugs)
         skipped = count['skip'] - sum('[' not in key
                                       for key in self.known_bugs)
+        known = {s: sum(c.status == s and not c.param
+                        and c.key in self.known_failures for c in self.cases)
+                 for s in ('fail', 'crash', 'hang', 'missing')}
         text = (f'{self.tier}: {word} {count["pass"]} passed, '
-                f'{count["fail"]} failed, {skipped} skipped')
+                f'{count["fail"] - known["fail"]} failed, {skipped} skipped')
         if bugs:
             text += f', {bugs} known kernel bug' + ('s' if bugs > 1 else '')
+        if self.known_failures:
+            text += f', {len(self.known_failures)} known failure' + (
+                's' if len(self.known_failures) > 1 else '')
         for status, name in (('crash', 'crashed'), ('hang', 'hung'),
                              ('missing', 'not run')):
-            if count[status]:
-                text += f', {count[status]} {name}'
+            if count[status] > known[status]:
+                text += f', {count[status] - known[status]} {name}'
         if self.splats:
             text += f', {len(self.splats)} kernel complaint' + (
                 's' if len(self.splats) > 1 else '')
@@ -126,6 +142,8 @@ class Verdict:
             'exit_code': self.code, 'summary': self.summary(),
             'reasons': self.reasons, 'notes': self.notes,
             'counts': self.counts, 'known_bugs': self.known_bugs,
+            'known_failures': self.known_failures,
+            'complaints': self.complaints, 'seeds': self.seeds,
             'boots': self.boots,
             'guest_seconds': round(self.guest_seconds, 3),
             'seconds': round(self.seconds, 3),
@@ -203,7 +221,7 @@ def _name_culprit(boot: Boot, place: ktap.Walk,
     """Find what ran when the guest died, and give it the console's tail."""
     missing = boot.missing()
     tail = list(lines[place.tail:])[-ktap.LOG_LINES:]
-    hung = boot.end.why in ('silent', 'limit', 'flood')
+    hung = boot.end.why in ('silent', 'stalled', 'limit', 'flood')
     died = f'the guest {boot.end.sentence()}'
     panic = next((t for t in tail if 'Kernel panic' in t), '')
     if panic and not hung:
@@ -285,7 +303,8 @@ def check_filter(plan: Plan, glob: str) -> List[Tuple[str, str]]:
 def judge(tier: str, plan: Plan, boots: Sequence[Boot],
           expected: Dict[str, str], filtered: bool,
           skips_file: str = 'the list of expected skips',
-          allowed_taint: int = splat.TAINT_TEST) -> Verdict:
+          allowed_taint: int = splat.TAINT_TEST,
+          known: Optional[Mapping[str, Known]] = None) -> Verdict:
     """Decide whether a run was green.
 
     Args:
@@ -297,6 +316,7 @@ def judge(tier: str, plan: Plan, boots: Sequence[Boot],
             stale entry of `expected` is no reason, only a note.
         skips_file: its name, for the messages.
         allowed_taint: bits that the kernel's taint mask may have.
+        known: the known failures (see known.read).
     """
     cases = _merge(plan, boots)
     heads = [c for c in cases if not c.param]
@@ -306,14 +326,22 @@ def judge(tier: str, plan: Plan, boots: Sequence[Boot],
     notes: List[str] = []
     if not plan:
         reasons.append('No case was planned: nothing was tested.')
+    failures = _known_failures(cases, [s for b in boots for s in b.splats],
+                               known or {}, filtered, reasons, notes)
     for case in heads:
-        reasons += _case_reasons(case, cases)
+        if case.key not in failures:
+            reasons += _case_reasons(case, cases)
     _judge_skips(cases, expected, filtered, skips_file, reasons, notes)
     if plan and counts['skip'] == len(plan):
         reasons.append('Every case was skipped: nothing was tested.')
+    complaints: List[str] = []
     for number, boot in enumerate(boots, 1):
         where = '' if len(boots) == 1 else f'Boot {number} ({boot.console}): '
-        reasons += [where + r for r in _boot_reasons(boot, allowed_taint)]
+        general = _boot_complaints(boot, allowed_taint, failures)
+        reasons += [where + r for r in general]
+        complaints += general
+        reasons += [where + s.reason() for s in splat.fold(
+            [s for s in boot.splats if f'{s.suite}.{s.case}' not in failures])]
     bugs = _known_bugs(cases)
     notes += [f'{key} shows a {reason}' for key, reason in bugs.items()]
     splats = [s for b in boots for s in b.splats]
@@ -321,7 +349,45 @@ def judge(tier: str, plan: Plan, boots: Sequence[Boot],
     if not any(b.started for b in boots):
         code = EXIT_INFRA
     return Verdict(tier, code, reasons, notes, cases, splats, counts,
-                   sum(b.end.seconds for b in boots), len(boots), bugs)
+                   sum(b.end.seconds for b in boots), len(boots), bugs,
+                   failures, complaints,
+                   list(dict.fromkeys(s for b in boots for s in b.seeds)))
+
+
+def _known_failures(cases: Sequence[ktap.Case],
+                    splats: Sequence[splat.Splat],
+                    known: Mapping[str, Known], filtered: bool,
+                    reasons: List[str], notes: List[str]) -> Dict[str, str]:
+    """Return the cases that failed as they are known to, with the reasons.
+
+    Args:
+        cases, splats: what there was.
+        known: the known failures.
+        filtered: not all cases were to run.
+        reasons: gets what is wrong with the list.
+        notes: gets what is to be told.
+    """
+    found: Dict[str, str] = {}
+    complained = {f'{s.suite}.{s.case}' for s in splats}
+    failed = {f'{c.suite}.{c.name}' for c in cases if c.status in
+              ('fail', 'crash', 'hang')}
+    status = {c.key: c.status for c in cases if not c.param}
+    suites = {c.suite for c in cases}
+    for key, one in known.items():
+        if key in failed or key in complained:
+            found[key] = one.sentence()
+            how = status.get(key, 'fail')
+            notes.append(f'{key} is known to fail ({one.sentence()}); got '
+                         f'{how if key in failed else "a kernel complaint"}.')
+        elif status.get(key) == 'pass' and not one.may_pass:
+            notes.append(f'{key} passes, although it is known to fail '
+                         f'({one.sentence()}): correct its line in '
+                         f'{KNOWN_FILE}.')
+        elif key not in status and not filtered and \
+                key.partition('.')[0] in suites:
+            reasons.append(f'{key} is known to fail but does not exist: '
+                           f'delete its line from {KNOWN_FILE}.')
+    return found
 
 
 def _known_bugs(cases: Sequence[ktap.Case]) -> Dict[str, str]:
@@ -412,39 +478,45 @@ def _judge_skips(cases: List[ktap.Case], expected: Dict[str, str],
                                f'exist: delete its line from {skips_file}.')
 
 
-def _boot_reasons(boot: Boot, allowed_taint: int) -> List[str]:
-    reasons: List[str] = []
+def _boot_complaints(boot: Boot, allowed_taint: int,
+                     failures: Collection[str]) -> List[str]:
+    """Return what speaks against a boot as such, splats not counted.
+
+    Args:
+        boot: the boot.
+        allowed_taint: see judge.
+        failures: cases whose splats, and the taint of these, are known.
+    """
+    complaints: List[str] = []
     if not boot.started:
         words = ' / '.join(w.strip() for w in boot.last_words[-3:]
                            if w.strip())
         return [f'KUnit never began: the guest {boot.end.sentence()}; its '
-                + (f'last words: {words}' if words else 'console is empty.')
-                ] + [s.reason() for s in splat.fold(boot.splats)]
-    reasons += boot.bad_suites
-    reasons += [s.reason() for s in splat.fold(boot.splats)]
-    reasons += [f'The KTAP output is wrong: {e}.' for e in boot.errors]
+                + (f'last words: {words}' if words else 'console is empty.')]
+    complaints += boot.bad_suites
+    complaints += [f'The KTAP output is wrong: {e}.' for e in boot.errors]
+    known = any(f'{s.suite}.{s.case}' in failures for s in boot.splats)
     for suite, mask in boot.taints.items():
         if mask is None:
-            reasons.append(f'Suite {suite} ended without saying the kernel\'s '
-                           'taint ("# dmirror: taint 0x...").')
-        elif mask & ~allowed_taint:
+            complaints.append(f'Suite {suite} ended without saying the '
+                              'kernel\'s taint ("# dmirror: taint 0x...").')
+        elif mask & ~allowed_taint and not known:
             names = splat.taint_names(mask & ~allowed_taint)
-            reasons.append(f'The kernel is tainted ({names}, mask '
-                           f'{mask:#x}) at the end of suite {suite}.')
+            complaints.append(f'The kernel is tainted ({names}, mask '
+                              f'{mask:#x}) at the end of suite {suite}.')
     strangers = [c.key for c in boot.cases if not c.param
                  and (c.suite, c.name) not in set(boot.plan)]
     if strangers:
-        reasons.append('Cases ran that were not planned: '
-                       f'{", ".join(strangers[:5])}.')
-    reasons += _end_reasons(boot)
-    return reasons
+        complaints.append('Cases ran that were not planned: '
+                          f'{", ".join(strangers[:5])}.')
+    return complaints + _end_reasons(boot)
 
 
 def _end_reasons(boot: Boot) -> List[str]:
     end = boot.end
     blamed = any(c.status in ('crash', 'hang') for c in boot.cases)
     if boot.complete and not blamed:
-        if end.why in ('silent', 'limit'):
+        if end.why in ('silent', 'stalled', 'limit'):
             return ['The tests were complete, then the guest hung at '
                     f'shutdown: it {end.sentence()}.']
         if end.why != 'exit' or end.code != 0:

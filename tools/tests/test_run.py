@@ -86,6 +86,19 @@ class Engine(EngineCase):
         self.assertIn('dmirror_pt.clear_range hung', result.reasons[0])
         self.assertEqual(len(result.reasons), 1, result.reasons)
 
+    def test_hang_whose_predecessor_is_not_heard_of(self) -> None:
+        result = self.judged('dmirror_pt.clear_range=hang late=1')
+        expected = dict.fromkeys(ALL, 'pass')
+        expected['dmirror_pt.clear_range'] = 'hang'
+        self.assertEqual(self.statuses(result), expected)
+        self.assertEqual((result.boots, len(result.reasons)), (6, 1),
+                         result.reasons)
+        # Two that hang are two that hang.
+        result = self.judged('dmirror_pt.clear_range=hang '
+                             'dmirror_pt.walk=hang')
+        expected['dmirror_pt.walk'] = 'hang'
+        self.assertEqual(self.statuses(result), expected)
+
     def test_panic_in_a_parameter(self) -> None:
         result = self.judged('dmirror_pt.orders=panic')
         self.assertEqual(self.statuses(result)['dmirror_pt.orders'], 'crash')
