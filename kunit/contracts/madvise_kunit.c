@@ -45,11 +45,13 @@ static struct core_sight by_pte(const struct ground *ground,
 /**
  * enum effect - what becomes of device pages
  * @STAYS: nothing
+ * @MARKS: the same, but what is marked becomes a mapping of its own
  * @GOES: they are zapped
  * @COMES: private ones come home, coherent ones are there already
  */
 enum effect {
 	STAYS,
+	MARKS,
 	GOES,
 	COMES,
 };
@@ -70,7 +72,7 @@ static const struct advice {
 	{ "nohugepage", MADV_NOHUGEPAGE, STAYS },
 	{ "populate_read", MADV_POPULATE_READ, COMES },
 	{ "populate_write", MADV_POPULATE_WRITE, COMES },
-	{ "mergeable", MADV_MERGEABLE, STAYS },
+	{ "mergeable", MADV_MERGEABLE, MARKS },
 	{ "unmergeable", MADV_UNMERGEABLE, STAYS },
 };
 
@@ -178,10 +180,10 @@ static void expect_came(struct kunit *test, const struct ground *ground,
 	ground_read(test, ground, 0, ground->nr, 1, "after it came");
 }
 
-static void expect_stayed(struct kunit *test, const struct ground *ground)
+static void expect_stayed(struct kunit *test, const struct ground *ground,
+			  struct core_sight look)
 {
-	ground_look(test, ground, 0, ground->nr, ground_out(ground),
-		    "after the advice");
+	ground_look(test, ground, 0, ground->nr, look, "after the advice");
 	ground_count(test, ground, ground->nr, ground->nr, "after the advice");
 	KUNIT_EXPECT_EQ(test, ground->toy->faults, 0U);
 	ground_read(test, ground, 0, ground->nr, 1, "after the advice");
@@ -206,7 +208,11 @@ static void advice_is_taken(struct kunit *test)
 					     advice->advice), advice->name);
 	switch (advice->effect) {
 	case STAYS:
-		expect_stayed(test, &ground);
+		expect_stayed(test, &ground, ground_out(&ground));
+		break;
+	case MARKS:
+		expect_stayed(test, &ground, advised.part ?
+			      by_pte(&ground, ground.nr) : ground_out(&ground));
 		break;
 	case GOES:
 		expect_gone(test, &ground, from, to);
@@ -364,7 +370,7 @@ static void collapse_leaves_a_device_pmd(struct kunit *test)
 	struct ground ground = ground_of_case(test);
 
 	collapse(test, &ground);
-	expect_stayed(test, &ground);
+	expect_stayed(test, &ground, ground_out(&ground));
 }
 
 /*
