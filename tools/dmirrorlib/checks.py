@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Sequence
 
 from . import build, cache, proc, run, tiers
 from .errors import ToolError
@@ -23,6 +23,12 @@ CHECKPATCH_EXCEPTIONS: Dict[str, str] = {
     'UNKNOWN_COMMIT_ID': 'the commits that patches name are the kernel\'s, '
                          'and git knows this project only',
     'BIT_MACRO': 'uapi.h is used by programs, which have no BIT_ULL()',
+}
+
+# And for files of trace events alone, which are no ordinary C.
+TRACE_EXCEPTIONS: Dict[str, str] = {
+    'PARENTHESIS_ALIGNMENT': 'the parts of an event are indented by a tab',
+    'OPEN_ENDED_LINE': 'so are the fields of one',
 }
 
 
@@ -94,21 +100,32 @@ def shellcheck(tree: Tree) -> Outcome:
 
 def checkpatch(tree: Tree) -> Outcome:
     """Run the tree's checkpatch.pl --strict over the C files and patches."""
-    files = project_files('.c', '.h')
+    traces = project_files('trace.h')
+    files = [path for path in project_files('.c', '.h')
+             if path not in traces]
     bad = _checkpatch(tree, ['--file', *map(str, files)])
+    bad += _checkpatch(tree, ['--file', *map(str, traces)],
+                       list(TRACE_EXCEPTIONS))
     found = sorted((PROJECT / 'tools' / 'patches').glob('*/*.patch'))
     if found:
         bad += _checkpatch(tree, list(map(str, found)))
     return Outcome('checkpatch', bad)
 
 
-def _checkpatch(tree: Tree, what: List[str]) -> List[str]:
-    """Return what checkpatch.pl has to say of patches, or --file of files."""
+def _checkpatch(tree: Tree, what: List[str],
+                but: Sequence[str] = ()) -> List[str]:
+    """Return what checkpatch.pl has to say of patches, or --file of files.
+
+    Args:
+        tree: the kernel tree, which has it.
+        what: its arguments.
+        but: more types that are switched off.
+    """
     result = proc.run(
         ['perl', str(tree.path / 'scripts' / 'checkpatch.pl'),
          f'--root={tree.path}', '--strict', '--terse', '--quiet',
          '--no-summary', '--show-types', '--ignore',
-         ','.join(CHECKPATCH_EXCEPTIONS), *what])
+         ','.join((*CHECKPATCH_EXCEPTIONS, *but)), *what])
     bad = [_relative(line) for line in result.stdout.splitlines()
            if line.strip()]
     if not bad and result.returncode:
