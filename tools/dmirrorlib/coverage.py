@@ -32,6 +32,9 @@ CORE = ('mm/hmm.c', 'mm/memremap.c', 'mm/migrate_device.c',
         'mm/mmu_notifier.c')
 DRIVER = 'drivers/dmirror'      # ours, relative to the project
 
+# In place of um-full's, which has lockdep.
+_UM = f'{GRAFT}/kunit/coverage-um.kunitconfig'
+
 _LINE = re.compile(r'^(?:\[ *[\d.]+\] )?# gcov: (/\S+\.gcda) ([0-9a-f]+)$')
 _PROBLEM = re.compile(r'# gcov: problem: (.*)$')
 _END = re.compile(r'# gcov: end (\d+)$')
@@ -76,10 +79,10 @@ def coverage_tier(base: str) -> Tier:
         base: one of BASES.
     """
     tier = tiers.get(base)
+    own = tier.kunitconfigs if tier.machine else (_UM,)
     return replace(
         tier, name=f'{base}-coverage', hidden=True,
-        kunitconfigs=(*tier.kunitconfigs,
-                      f'{GRAFT}/kunit/coverage.kunitconfig'),
+        kunitconfigs=(*own, f'{GRAFT}/kunit/coverage.kunitconfig'),
         make_options=tuple(make_options()), init_ends=True,
         skips_of=tier.skips_of or tier.name)
 

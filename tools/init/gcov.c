@@ -71,7 +71,7 @@ static void walk(const char *where)
 		return;
 	}
 	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", where, entry->d_name);
 		if (lstat(path, &st))
