@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import _GeneratorContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Sequence, Set
@@ -19,6 +19,7 @@ from typing import Dict, Iterable, Iterator, List, Sequence, Set
 from . import (cache, packages, proc, run, selftest_build,
                selftest_cpio as cpio, tiers, variants)
 from .errors import ToolError
+from .guest import Guest
 from .source import Tree
 from .tiers import GRAFT, Tier
 from .verdict import Verdict
@@ -129,12 +130,21 @@ class Session(run.Session):
         super().__init__(self._with_initramfs(tier), tree, opts, folder)
 
     def _with_initramfs(self, tier: Tier) -> Tier:
-        path = self._user_space / 'initramfs.cpio'
         if tier.machine is None:
-            return replace(tier, kernel_args=(*tier.kernel_args,
-                                              f'initrd={path}'))
+            return tier     # see _guest()
         return replace(tier, machine=replace(
-            tier.machine, args=(*tier.machine.args, '-initrd', str(path))))
+            tier.machine, args=(*tier.machine.args, '-initrd',
+                                str(self._initramfs()))))
+
+    def _initramfs(self) -> Path:
+        return self._user_space / 'initramfs.cpio'
+
+    def _guest(self, args: Sequence[str], console: Path,
+               limit: float) -> '_GeneratorContextManager[Guest]':
+        """Start a guest, also the one that only lists its cases."""
+        if self.tier.machine is None:
+            args = [*args, f'initrd={self._initramfs()}']
+        return super()._guest(args, console, limit)
 
     def build(self) -> None:
         """Graft and build the kernel, then its user space."""
@@ -147,8 +157,7 @@ class Session(run.Session):
         if self.tier.machine is None:
             # There a reboot would begin everything anew.
             entries.append(cpio.file('poweroff', b''))
-        (self._user_space / 'initramfs.cpio').write_bytes(
-            cpio.archive(entries))
+        self._initramfs().write_bytes(cpio.archive(entries))
 
     def count(self) -> Counted:
         """Run the suites and take the counters.
