@@ -275,7 +275,12 @@ static const char *all_but(char *text, char all, unsigned long at, char other)
 	return text;
 }
 
-static void one_page_without_memory(struct kunit *test)
+/*
+ * One page after the other has a failure at a point that each page passes once:
+ * from the state @stop on its outcome is @letter, and it stays.
+ */
+static void one_page_fails(struct kunit *test, enum dmirror_inject_point point,
+			   enum dmirror_batch_state stop, char letter)
 {
 	bool to_devmem = way_of(test);
 	char text[NR + 1];
@@ -285,43 +290,30 @@ static void one_page_without_memory(struct kunit *test)
 		struct ride *ride = ride_get(test, to_devmem);
 		unsigned long addr = ride->bench.addr;
 
-		dmirror_inject_arm(to_devmem ? DMIRROR_INJECT_BACKING_ALLOC :
-				   DMIRROR_INJECT_RAM_ALLOC, i + 1);
+		dmirror_inject_arm(point, i + 1);
 		ride_begin(test, ride);
 		ride_end(ride);
-		expect_seen(test, ride, 1, DMIRROR_BATCH_COLLECTED, "wwwwwwww");
-		expect_seen(test, ride, 2, DMIRROR_BATCH_PLANNED,
-			    all_but(text, 'w', i, 'n'));
+		expect_seen(test, ride, stop - 1, stop - 1, "wwwwwwww");
+		expect_seen(test, ride, stop, stop,
+			    all_but(text, 'w', i, letter));
 		expect_seen(test, ride, 5, DMIRROR_BATCH_DONE,
-			    all_but(text, 'm', i, 'n'));
-		expect_where(test, ride, i, 1, !to_devmem, "without memory");
-		dmirror_user_check(test, addr, NR, 1, "without memory for one");
+			    all_but(text, 'm', i, letter));
+		expect_where(test, ride, i, 1, !to_devmem, "that failed");
+		bench_expect_out(test, &ride->bench, to_devmem ? NR - 1 : 1,
+				 "but for one that failed");
+		dmirror_user_check(test, addr, NR, 1, "after the batch");
 	}
+}
+
+static void one_page_without_memory(struct kunit *test)
+{
+	one_page_fails(test, way_of(test) ? DMIRROR_INJECT_BACKING_ALLOC :
+		       DMIRROR_INJECT_RAM_ALLOC, DMIRROR_BATCH_PLANNED, 'n');
 }
 
 static void one_page_that_cannot_be_read(struct kunit *test)
 {
-	bool to_devmem = way_of(test);
-	char text[NR + 1];
-	unsigned long i;
-
-	for (i = 0; i < NR; i++) {
-		struct ride *ride = ride_get(test, to_devmem);
-		unsigned long addr = ride->bench.addr;
-
-		dmirror_inject_arm(DMIRROR_INJECT_COPY, i + 1);
-		ride_begin(test, ride);
-		ride_end(ride);
-		expect_seen(test, ride, 2, DMIRROR_BATCH_PLANNED, "wwwwwwww");
-		expect_seen(test, ride, 3, DMIRROR_BATCH_COPIED,
-			    all_but(text, 'w', i, 'u'));
-		expect_seen(test, ride, 5, DMIRROR_BATCH_DONE,
-			    all_but(text, 'm', i, 'u'));
-		expect_where(test, ride, i, 1, !to_devmem, "unreadable");
-		bench_expect_out(test, &ride->bench, to_devmem ? NR - 1 : 1,
-				 "but for an unreadable page");
-		dmirror_user_check(test, addr, NR, 1, "after the batch");
-	}
+	one_page_fails(test, DMIRROR_INJECT_COPY, DMIRROR_BATCH_COPIED, 'u');
 }
 
 static void a_page_held_since_is_refused(struct kunit *test)

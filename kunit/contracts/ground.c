@@ -59,41 +59,6 @@ const void *ground_private_kinds(struct kunit *test, const void *prev,
 
 #if IS_ENABLED(CONFIG_DEVICE_PRIVATE)
 
-/* The toy's own answer to a fault takes single pages home. */
-static vm_fault_t bring_folio_home(struct toy *toy, struct vm_fault *vmf)
-{
-	/* Where a PMD maps the page, there is no PTE. */
-	unsigned long nr = vmf->pte ? 1 : 1UL << PMD_ORDER;
-	unsigned long start = ALIGN_DOWN(vmf->address, nr << PAGE_SHIFT);
-	struct toy_move move = {
-		.toy = toy,
-		.nr = nr,
-		.args = {
-			.vma = vmf->vma,
-			.start = start,
-			.end = start + (nr << PAGE_SHIFT),
-			.pgmap_owner = toy,
-			.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE |
-				 MIGRATE_VMA_SELECT_COMPOUND,
-			.fault_page = vmf->page,
-		},
-	};
-	vm_fault_t ret = VM_FAULT_SIGBUS;
-
-	move.args.src = kvcalloc(2 * nr, sizeof(unsigned long), GFP_KERNEL);
-	if (!move.args.src)
-		return VM_FAULT_OOM;
-	move.args.dst = move.args.src + nr;
-	if (!migrate_vma_setup(&move.args)) {
-		ret = toy_choose_ram(&move) ? VM_FAULT_OOM : 0;
-		migrate_vma_pages(&move.args);
-		migrate_vma_finalize(&move.args);
-	}
-	kvfree(move.args.src);
-
-	return ret;
-}
-
 static bool large_folios_migrate(void)
 {
 	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
@@ -129,7 +94,7 @@ struct ground ground_get(struct kunit *test, const struct ground_kind *kind)
 	ground.nr = kind->large ? 1UL << PMD_ORDER : GROUND_PAGES;
 	ground.toy = toy_get(test, kind->type,
 			     kind->large ? 2UL << PMD_ORDER : TOY_PAGES);
-	ground.toy->on_fault = bring_folio_home;
+	ground.toy->on_fault = toy_bring_home;
 	ground.rss = get_mm_counter_sum(ground.mm, MM_ANONPAGES);
 	ground.addr = map_aligned(test, ground.nr, kind->large);
 	ground_write(test, &ground, 0, ground.nr, 1, "at first");

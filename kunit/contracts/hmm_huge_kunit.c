@@ -216,46 +216,10 @@ static void huge_page_that_was_cut(struct kunit *test)
 	ask(test, &huge, HUGE_NR / 2, HUGE_NR / 2, 0, 'w', "the other half");
 }
 
-/* The CPU, or a request, faults on one page: the folio comes home whole. */
-static vm_fault_t bring_home_whole(struct toy *toy, struct vm_fault *vmf)
-{
-	unsigned long start = ALIGN_DOWN(vmf->address, PMD_SIZE), missing;
-	unsigned long *src = kcalloc(2 * HUGE_NR, sizeof(*src), GFP_KERNEL);
-	struct toy_move move = {
-		.toy = toy,
-		.nr = HUGE_NR,
-		.args = {
-			.vma = vmf->vma,
-			.src = src,
-			.dst = src + HUGE_NR,
-			.start = start,
-			.end = start + PMD_SIZE,
-			.pgmap_owner = toy,
-			.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE |
-				 MIGRATE_VMA_SELECT_COMPOUND,
-			.fault_page = vmf->page,
-		},
-	};
-
-	if (!src)
-		return VM_FAULT_OOM;
-	if (migrate_vma_setup(&move.args)) {
-		kfree(src);
-		return VM_FAULT_SIGBUS;
-	}
-	missing = toy_choose_ram(&move);
-	migrate_vma_pages(&move.args);
-	migrate_vma_finalize(&move.args);
-	kfree(src);
-
-	return missing ? VM_FAULT_OOM : 0;
-}
-
 static void toy_large(struct kunit *test, struct huge *huge, struct toy **toy)
 {
 	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
 	*toy = toy_get(test, MEMORY_DEVICE_PRIVATE, 2 * TOY_PAGES);
-	(*toy)->on_fault = bring_home_whole;
 	*huge = huge_written(test);
 	toy_to_device(test, *toy, huge->addr, HUGE_NR);
 	huge->probe->range.dev_private_owner = *toy;

@@ -10,46 +10,9 @@
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/pgtable.h>
-#include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "../user.h"
-
-vm_fault_t large_home(struct toy *toy, struct vm_fault *vmf)
-{
-	struct folio *folio = page_folio(vmf->page);
-	unsigned long nr = folio_nr_pages(folio);
-	unsigned long *pfns = kcalloc(2 * nr, sizeof(*pfns), GFP_KERNEL);
-	struct toy_move move = {
-		.toy = toy,
-		.nr = nr,
-		.args = {
-			.vma = vmf->vma,
-			.src = pfns,
-			.dst = pfns + nr,
-			.start = ALIGN_DOWN(vmf->address, nr << PAGE_SHIFT),
-			.pgmap_owner = toy,
-			.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE |
-				 MIGRATE_VMA_SELECT_COMPOUND,
-			.fault_page = vmf->page,
-		},
-	};
-	unsigned long missing;
-
-	if (!pfns)
-		return VM_FAULT_OOM;
-	move.args.end = move.args.start + (nr << PAGE_SHIFT);
-	if (migrate_vma_setup(&move.args)) {
-		kfree(pfns);
-		return VM_FAULT_SIGBUS;
-	}
-	missing = toy_choose_ram(&move);
-	migrate_vma_pages(&move.args);
-	migrate_vma_finalize(&move.args);
-	kfree(pfns);
-
-	return missing ? VM_FAULT_OOM : 0;
-}
 
 void stamp_write(struct kunit *test, unsigned long addr, unsigned long npages)
 {
@@ -101,7 +64,6 @@ struct large large_hole(struct kunit *test, unsigned long prot)
 	if (!thp_migration_supported())
 		kunit_skip(test, "needs migration of large folios");
 	large.toy = toy_get(test, MEMORY_DEVICE_PRIVATE, 2 * TOY_PAGES);
-	large.toy->on_fault = large_home;
 	addr = dmirror_user_map(test, 2 * NR_LARGE, prot);
 	large.addr = ALIGN(addr, PMD_SIZE);
 	if (large.addr > addr)

@@ -62,17 +62,6 @@ struct large large_get(struct kunit *test, enum seen_kind where);
 void large_end(struct kunit *test, struct large *large);
 
 /**
- * large_home - instead of the toy's way to serve a CPU fault
- * @toy: the device
- * @vmf: the fault
- *
- * A large folio comes home whole.
- *
- * Return: as migrate_to_ram().
- */
-vm_fault_t large_home(struct toy *toy, struct vm_fault *vmf);
-
-/**
  * large_advise - madvise()
  * @test: the case
  * @addr: page aligned address

@@ -338,7 +338,7 @@ static vm_fault_t bring_one_home(struct toy *toy, struct vm_fault *vmf)
 	if (visit->tried)
 		return 0;
 
-	return large_home(toy, vmf);
+	return toy_bring_home(toy, vmf);
 }
 
 /*
@@ -356,7 +356,7 @@ static void fault_on_a_large_folio_brings_one_page_home(struct kunit *test)
 	visit = &notes;
 	large.toy->on_fault = bring_one_home;
 	ret = get_user(word, (u32 __user *)(large.addr + 5 * PAGE_SIZE));
-	large.toy->on_fault = large_home;
+	large.toy->on_fault = NULL;
 	visit = NULL;
 	KUNIT_EXPECT_EQ(test, ret, 0);
 	KUNIT_EXPECT_EQ(test, word, 6U);
@@ -393,7 +393,7 @@ static void fault_by_pte_brings_one_page_home(struct kunit *test)
 			     "after the fault");
 	}
 	visit = NULL;
-	large.toy->on_fault = large_home;
+	large.toy->on_fault = NULL;
 	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, NR_LARGE - 3,
 			    "device pages in use");
 	expect_small(test, &large, 1, 5, SEEN_PRIVATE, "after the faults");

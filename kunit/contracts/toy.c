@@ -80,8 +80,7 @@ static void toy_folio_split(struct folio *head, struct folio *tail)
 	tail->page.mapping = head->page.mapping;
 }
 
-/* What the CPU maps as one large folio comes home as one. */
-static vm_fault_t bring_home(struct toy *toy, struct vm_fault *vmf)
+vm_fault_t toy_bring_home(struct toy *toy, struct vm_fault *vmf)
 {
 	unsigned int order = vmf->pte ? 0 : folio_order(page_folio(vmf->page));
 	unsigned long size = PAGE_SIZE << order;
@@ -124,7 +123,8 @@ static vm_fault_t toy_migrate_to_ram(struct vm_fault *vmf)
 	toy->faults++;
 	spin_unlock(&toy->lock);
 
-	return toy->on_fault ? toy->on_fault(toy, vmf) : bring_home(toy, vmf);
+	return toy->on_fault ? toy->on_fault(toy, vmf) :
+	       toy_bring_home(toy, vmf);
 }
 
 static const struct dev_pagemap_ops toy_private_ops = {
@@ -514,6 +514,11 @@ void toy_to_ram(struct kunit *test, struct toy *toy, unsigned long addr,
 unsigned long toy_evict(struct toy *toy)
 {
 	return 0;
+}
+
+vm_fault_t toy_bring_home(struct toy *toy, struct vm_fault *vmf)
+{
+	return VM_FAULT_SIGBUS;
 }
 
 #endif /* CONFIG_DEVICE_PRIVATE */

@@ -35,7 +35,7 @@
  * @freed_order: order of the folio of the last one
  * @splits: calls of folio_split()
  * @faults: calls of migrate_to_ram()
- * @on_fault: instead of bringing the page home, or NULL
+ * @on_fault: instead of toy_bring_home(), or NULL
  * @data: what private memory stores, @nr pages
  */
 struct toy {
@@ -199,5 +199,16 @@ void toy_to_ram(struct kunit *test, struct toy *toy, unsigned long addr,
  * Return: number of pages that are still out.
  */
 unsigned long toy_evict(struct toy *toy);
+
+/**
+ * toy_bring_home - what a toy does for a CPU fault, unless told otherwise
+ * @toy: the device
+ * @vmf: the fault
+ *
+ * What the CPU maps as one large folio comes home as one.
+ *
+ * Return: as migrate_to_ram().
+ */
+vm_fault_t toy_bring_home(struct toy *toy, struct vm_fault *vmf);
 
 #endif /* CONTRACTS_TOY_H */
