@@ -22,14 +22,17 @@ _NOT_XML = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
 def as_ktap(runs: Sequence[Run]) -> str:
     """Return KTAP version 1: one document, as kunit.py parses it.
 
-    With more than one tier, each suite's name begins with that of its tier.
+    With more than one tier, each suite's name begins with that of its tier. A
+    run that is not green ends with a suite "verdict", whose only case fails
+    with the reasons: what turned it red need not be a case's.
 
     Args:
         runs: one per tier.
     """
     cases: List[ktap.Case] = []
     for run in runs:
-        for case in run.cases:
+        reasons = [] if run.code == EXIT_PASS else run.reasons or [run.summary]
+        for case in ktap.with_verdict(run.cases, reasons):
             made = ktap.Case(**case.as_json())
             made.reason = one_line(made.reason)
             if len(runs) > 1:

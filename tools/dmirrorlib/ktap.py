@@ -386,6 +386,21 @@ def select(plan: Sequence[Tuple[str, str]],
                             (not dot or fnmatch.fnmatchcase(c, case_glob)))]
 
 
+def with_verdict(cases: Sequence[Case], reasons: Sequence[str]) -> List[Case]:
+    """Return a run's cases, and one that fails if the run is not green.
+
+    What turned it red need not be a case's: a splat, a taint, a new skip.
+
+    Args:
+        cases: of the run.
+        reasons: why it is not green; none if it is.
+    """
+    if not reasons:
+        return list(cases)
+    return [*cases, Case('verdict', 'green', '', 'fail', ' | '.join(
+        ' '.join(reason.split()) for reason in reasons))]
+
+
 def render(cases: Sequence[Case]) -> str:
     """Write merged results as one KTAP document.
 

@@ -96,7 +96,9 @@ class RunDir:
         Returns:
             What results.json holds.
         """
-        (self.path / 'results.ktap').write_text(ktap.render(verdict.cases))
+        (self.path / 'results.ktap').write_text(ktap.render(
+            ktap.with_verdict(verdict.cases,
+                              [] if verdict.green else verdict.reasons)))
         (self.path / 'versions.txt').write_text(
             ''.join(f'{k}: {v}\n' for k, v in versions.items()))
         data: Dict[str, Any] = {'format': 'dmirror-results', 'version': 1}

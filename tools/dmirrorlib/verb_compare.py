@@ -34,10 +34,10 @@ def main(args: argparse.Namespace) -> int:
     Returns:
         EXIT_FAIL if anything got worse, else EXIT_PASS.
     """
-    settings = trial_verb.settings(args, args.graft)
     output = trial_verb.Output(args.json)
     stack = contextlib.ExitStack()
     with output.telling(), stack:
+        settings = trial_verb.settings(args, args.graft)
         notes: List[str] = []
         if is_directory(args.base) != is_directory(args.head):
             raise UsageError(f'{args.base} and {args.head} are a directory '

@@ -38,10 +38,10 @@ def main(args: argparse.Namespace) -> int:
     Returns:
         EXIT_FAIL if anything got worse, else EXIT_PASS.
     """
-    settings = trial_verb.settings(args)
     output = trial_verb.Output(args.json)
     stack = contextlib.ExitStack()
     with output.telling(), stack:
+        settings = trial_verb.settings(args)
         repo = trial_verb.repository(args)
         commit = repo.commit(args.base)
         scratch = stack.enter_context(

@@ -241,11 +241,12 @@ class Engine(EngineCase):
         self.assertEqual(data['counts']['crash'], 1)
         self.assertIn('orders', [c['name'] for c in data['cases']])
         # The merged KTAP says the same to the tree's own parser.
+        # The failed case, and the verdict that it turned red.
         text = (folder / 'results.ktap').read_text()
         report = consoles.parser().parse(iter(text.splitlines()), None)
         self.assertEqual(report.errors, [])
         self.assertEqual((report.root.counts.passed,
-                          report.root.counts.failed), (6, 1))
+                          report.root.counts.failed), (6, 2))
 
     def test_repeat_builds_once_and_counts(self) -> None:
         out = io.StringIO()

@@ -210,7 +210,7 @@ class Forms(unittest.TestCase):
     @consoles.needs_tree
     def test_ktap_for_the_trees_own_parser(self) -> None:
         for runs, passed, failed in (
-                ([all_kinds()], 2, 6),
+                ([all_kinds()], 2, 7),     # the verdict's, too
                 ([made(case('a.x')), made(case('a.x'), tier='x')], 2, 0)):
             text = exporters.as_ktap(runs)
             report = consoles.parser().parse(iter(text.splitlines()), None)
@@ -218,6 +218,15 @@ class Forms(unittest.TestCase):
             counts = report.root.counts
             self.assertEqual((counts.passed, counts.failed),
                              (passed, failed))
+
+    def test_ktap_of_a_run_that_is_red_without_a_failed_case(self) -> None:
+        cases = [case('a.x')]
+        self.assertNotIn('not ok', ktap.render(ktap.with_verdict(cases, [])))
+        text = ktap.render(ktap.with_verdict(
+            cases, ['the kernel is\ntainted.', 'a new skip.']))
+        self.assertIn('not ok 2 verdict\n', text)
+        self.assertIn('# green: fail: the kernel is tainted. | a new skip.\n',
+                      text)
 
     def test_table(self) -> None:
         text = exporters.as_table([all_kinds()])
