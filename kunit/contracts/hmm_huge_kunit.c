@@ -331,9 +331,26 @@ struct special_row {
 	hmm_special_fault_t fault;
 };
 
+/*
+ * The first addresses above some memory that have no struct page: a mapping of
+ * pages that are somebody's would count for CONFIG_PAGE_TABLE_CHECK.
+ */
 static unsigned long special_pfn(const struct hmm_special *special)
 {
-	return ALIGN_DOWN(page_to_pfn(special->page), 1UL << special->order);
+	unsigned long nr = 1UL << special->order;
+	unsigned long pfn = ALIGN(page_to_pfn(special->page), nr);
+	unsigned long i = 0;
+
+	while (i < nr) {
+		if (pfn_valid(pfn + i)) {
+			pfn += nr;
+			i = 0;
+		} else {
+			i += 1UL << (PMD_SHIFT - PAGE_SHIFT);
+		}
+	}
+
+	return pfn;
 }
 
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
