@@ -90,6 +90,9 @@ _X86_64 = f'{GRAFT}/kunit/x86_64.kunitconfig'
 _COHERENT = ('memmap=128M$0x20000000',
              'dmirror_fixture.coherent=0x20000000,0x8000000')
 
+# Time is skipped while every thread of the guest waits.
+_SKIP = ('time-travel',)
+
 # What tier modules loads, relative to the build directory.
 _MODULES = ('lib/kunit/kunit.ko',
             f'{GRAFT}/drivers/dmirror/dmirror.ko',
@@ -102,23 +105,24 @@ WATCH = ('page_owner=on', 'page_poison=1')
 
 TIERS: Dict[str, Tier] = {t.name: t for t in (
     Tier('um', 'User Mode Linux with device memory, seconds',
-         (_UM,), kernel_args=_COHERENT, needs=('um',)),
+         (_UM,), kernel_args=(*_COHERENT, *_SKIP), needs=('um',)),
     Tier('um-full', 'um plus huge pages, on a patched tree',
-         (_UM, f'{GRAFT}/kunit/um-full.kunitconfig'), kernel_args=_COHERENT,
-         needs=('um',), patches='um-full'),
+         (_UM, f'{GRAFT}/kunit/um-full.kunitconfig'),
+         kernel_args=(*_COHERENT, *_SKIP), needs=('um',), patches='um-full'),
     Tier('um-stock', 'User Mode Linux as it is, without device memory',
-         (f'{GRAFT}/kunit/um-stock.kunitconfig',), needs=('um',)),
+         (f'{GRAFT}/kunit/um-stock.kunitconfig',), kernel_args=_SKIP,
+         needs=('um',)),
     Tier('um-kasan', 'um under KASAN and with poisoned pages',
          (_UM, f'{GRAFT}/kunit/um-kasan.kunitconfig'),
-         kernel_args=(*_COHERENT, *WATCH),
+         kernel_args=(*_COHERENT, *_SKIP, *WATCH),
          needs=('um',), skips_of='um'),
     Tier('um-smp', 'um with 4 CPUs',
-         (_UM, f'{GRAFT}/kunit/um-smp.kunitconfig'),
+         (f'{GRAFT}/kunit/um-smp.kunitconfig',),
          kernel_args=(*_COHERENT, 'ncpus=4', 'seccomp=on'),
          needs=('um',), skips_of='um'),
     Tier('um-clang', 'um, built by clang and lld',
-         (_UM,), kernel_args=_COHERENT, needs=('um', 'clang'), llvm=True,
-         skips_of='um'),
+         (_UM,), kernel_args=(*_COHERENT, *_SKIP), needs=('um', 'clang'),
+         llvm=True, skips_of='um'),
     Tier('x86_64', 'QEMU, with real page tables, device memory and 2 CPUs',
          (_X86_64,), X86_64, memory='2048M', cpus=2,
          kernel_args=_COHERENT, limit=1200.0, needs=('x86_64',)),

@@ -63,7 +63,8 @@ def main(args: argparse.Namespace) -> int:
     say.note('./tools/testing/kunit/kunit.py run --arch=x86_64 '
              f'--kunitconfig={graft.LINK}/kunit/x86_64.kunitconfig '
              f'--qemu_config={graft.LINK}/tools/qemu/x86_64.py')
-    say.say('The cases about device-coherent memory also want:')
+    say.say('For device-coherent memory, and on User Mode Linux for skipping '
+            'idle time, also:')
     say.note(' '.join(shlex.quote(f'--kernel_args={arg}')
                       for arg in tiers.get(tiers.DEFAULT).kernel_args))
     return 0
