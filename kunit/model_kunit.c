@@ -89,9 +89,10 @@ static bool is_plain_uml(void)
 static bool large_leaf_looks_writable(void)
 {
 #if defined(CONFIG_TRANSPARENT_HUGEPAGE) && defined(CONFIG_DEVICE_PRIVATE)
-	swp_entry_t entry = make_readable_device_private_entry(0);
+	pmd_t pmd = swp_entry_to_pmd(make_readable_device_private_entry(0));
 
-	return pmd_write(swp_entry_to_pmd(entry));
+	/* On x86 it is the soft-dirty bit that looks so. */
+	return pmd_write(pmd) || pmd_write(pmd_swp_mksoft_dirty(pmd));
 #else
 	return false;
 #endif

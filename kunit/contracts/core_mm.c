@@ -83,8 +83,34 @@ long core_mincore(unsigned long addr, size_t len, unsigned long vec)
 	return -EOPNOTSUPP;
 }
 
+long core_mknod(unsigned long path, umode_t mode, unsigned int dev)
+{
+	return -EOPNOTSUPP;
+}
+
+long core_unlink(unsigned long path)
+{
+	return -EOPNOTSUPP;
+}
+
+long core_swapon(unsigned long path)
+{
+	return -EOPNOTSUPP;
+}
+
+long core_swapoff(unsigned long path)
+{
+	return -EOPNOTSUPP;
+}
+
+long core_userfaultfd(int flags)
+{
+	return -EOPNOTSUPP;
+}
+
 #else
 
+#include <linux/fcntl.h>
 #include <linux/pagewalk.h>
 #include <linux/pgtable.h>
 #include <linux/rmap.h>
@@ -311,6 +337,31 @@ long core_mincore(unsigned long addr, size_t len, unsigned long vec)
 	return call(__NR_mincore, addr, len, vec, 0, 0);
 }
 
+long core_mknod(unsigned long path, umode_t mode, unsigned int dev)
+{
+	return call(__NR_mknodat, AT_FDCWD, path, mode, dev, 0);
+}
+
+long core_unlink(unsigned long path)
+{
+	return call(__NR_unlinkat, AT_FDCWD, path, 0, 0, 0);
+}
+
+long core_swapon(unsigned long path)
+{
+	return call(__NR_swapon, path, 0, 0, 0, 0);
+}
+
+long core_swapoff(unsigned long path)
+{
+	return call(__NR_swapoff, path, 0, 0, 0, 0);
+}
+
+long core_userfaultfd(int flags)
+{
+	return call(__NR_userfaultfd, flags, 0, 0, 0, 0);
+}
+
 #else
 
 long core_mremap(unsigned long addr, size_t old_len, size_t new_len,
@@ -327,6 +378,31 @@ long core_mlock(unsigned long addr, size_t len, bool lock)
 long core_mincore(unsigned long addr, size_t len, unsigned long vec)
 {
 	return sys_mincore(addr, len, (unsigned char __user *)vec);
+}
+
+long core_mknod(unsigned long path, umode_t mode, unsigned int dev)
+{
+	return sys_mknodat(AT_FDCWD, (const char __user *)path, mode, dev);
+}
+
+long core_unlink(unsigned long path)
+{
+	return sys_unlinkat(AT_FDCWD, (const char __user *)path, 0);
+}
+
+long core_swapon(unsigned long path)
+{
+	return sys_swapon((const char __user *)path, 0);
+}
+
+long core_swapoff(unsigned long path)
+{
+	return sys_swapoff((const char __user *)path);
+}
+
+long core_userfaultfd(int flags)
+{
+	return sys_userfaultfd(flags);
 }
 
 #endif /* CONFIG_ARCH_HAS_SYSCALL_WRAPPER */

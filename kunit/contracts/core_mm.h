@@ -113,6 +113,48 @@ long core_mlock(unsigned long addr, size_t len, bool lock);
 long core_mincore(unsigned long addr, size_t len, unsigned long vec);
 
 /**
+ * core_mknod - what mknod() does
+ * @path: where current->mm has the name
+ * @mode: S_IFBLK or such, and permissions
+ * @dev: of the device, as user space writes it
+ *
+ * Return: 0 or an errno.
+ */
+long core_mknod(unsigned long path, umode_t mode, unsigned int dev);
+
+/**
+ * core_unlink - what unlink() does
+ * @path: where current->mm has the name
+ *
+ * Return: 0 or an errno.
+ */
+long core_unlink(unsigned long path);
+
+/**
+ * core_swapon - what swapon() does
+ * @path: where current->mm has the name
+ *
+ * Return: 0 or an errno.
+ */
+long core_swapon(unsigned long path);
+
+/**
+ * core_swapoff - what swapoff() does
+ * @path: where current->mm has the name
+ *
+ * Return: 0 or an errno.
+ */
+long core_swapoff(unsigned long path);
+
+/**
+ * core_userfaultfd - what userfaultfd() does for current->mm
+ * @flags: O_NONBLOCK or such
+ *
+ * Return: a file descriptor or an errno.
+ */
+long core_userfaultfd(int flags);
+
+/**
  * core_access - what access_remote_vm() does, which ptrace() uses
  * @mm: the mm
  * @addr: any address

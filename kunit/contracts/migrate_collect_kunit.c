@@ -5,9 +5,10 @@
  * of Documentation/mm/hmm.rst. Every case ends with a migration that does
  * nothing, after which everything has to be as it was.
  *
- * Not here: pages of the swap cache, because nothing in these kernels has a
- * swap device; DAX and hugetlb mappings and userfaultfd bits, because no
- * configuration of the tiers has them.
+ * Elsewhere: swap and the swap cache (swap_kunit.c), ranges of userfaultfd
+ * (userfaultfd_kunit.c), bits that go with a page (migrate_bits_kunit.c), NUMA
+ * hints (numa_kunit.c), hugetlb mappings (hmm_hugetlb_kunit.c). Not here: DAX
+ * mappings, because no configuration of the tiers has them.
  */
 #include <linux/file.h>
 #include <linux/mm.h>

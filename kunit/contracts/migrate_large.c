@@ -187,9 +187,10 @@ void large_set_bits(unsigned long addr, unsigned int bits)
 
 bool large_leaf_looks_writable(void)
 {
-	swp_entry_t entry = make_readable_device_private_entry(0);
+	pmd_t pmd = swp_entry_to_pmd(make_readable_device_private_entry(0));
 
-	return pmd_write(swp_entry_to_pmd(entry));
+	/* On x86 it is the soft-dirty bit that looks so. */
+	return pmd_write(pmd) || pmd_write(pmd_swp_mksoft_dirty(pmd));
 }
 
 #else /* !CONFIG_TRANSPARENT_HUGEPAGE || MODULE */

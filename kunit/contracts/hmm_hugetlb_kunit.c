@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pages of hugetlbfs. hmm_range_fault() has to say of them what it says of
+ * other huge pages (hmm_huge_kunit.c), by another way through mm/hmm.c; nothing
+ * of them goes to a device (mm/migrate_device.c, mm/rmap.c); and drivers are
+ * told when they change (mm/hugetlb.c).
+ */
+#include <kunit/resource.h>
+#include <linux/hugetlb.h>
+#include <linux/mman.h>
+#include <linux/rmap.h>
+#include <linux/swap.h>
+#include <linux/syscalls.h>
+
+/* Before 7.3 it does not bring what it needs. */
+#include <linux/leafops.h>
+
+#include "../user.h"
+#include "hmm_probe.h"
+#include "migrate_see.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+static void requires_hugetlb(struct kunit *test)
+{
+	DMIRROR_REQUIRES_CONFIG(test, HUGETLB_PAGE);
+	DMIRROR_REQUIRES_BUILTIN(test);
+}
+
+#if defined(CONFIG_HUGETLB_PAGE) && !defined(MODULE)
+
+/* Where nothing else is, not even a page table. */
+#define TLB_ADDR (PUD_SIZE * 64)
+
+/* Small pages of a huge one. */
+static unsigned long tlb_nr(void)
+{
+	return pages_per_huge_page(&default_hstate);
+}
+
+static unsigned int tlb_order(void)
+{
+	return huge_page_order(&default_hstate);
+}
+
+static void tlb_shrink(void *data)
+{
+	default_hstate.nr_overcommit_huge_pages = (unsigned long)data;
+}
+
+/* Two huge pages, for which the pool may grow until the case ends. */
+static unsigned long tlb_map(struct kunit *test)
+{
+	struct hstate *h = &default_hstate;
+	unsigned long addr, was = h->nr_overcommit_huge_pages;
+
+	requires_hugetlb(test);
+	h->nr_overcommit_huge_pages = was + 2;
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, tlb_shrink,
+							(void *)was), 0);
+	addr = ksys_mmap_pgoff(TLB_ADDR, 2 * huge_page_size(h), RW,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+			       MAP_FIXED_NOREPLACE, -1, 0);
+	if (addr == -ENOMEM)
+		kunit_skip(test, "needs memory for two huge pages");
+	KUNIT_ASSERT_EQ_MSG(test, addr, TLB_ADDR, "mmap: got %pe",
+			    (void *)addr);
+
+	return addr;
+}
+
+/* Overwrites the entry of a huge page that is not there. */
+static void tlb_set_raw(unsigned long addr, pte_t pte)
+{
+	unsigned long size = huge_page_size(&default_hstate);
+	struct mm_struct *mm = current->mm;
+	spinlock_t *ptl; /* of the page table */
+	pte_t *ptep;
+
+	mmap_write_lock(mm);
+	ptep = huge_pte_offset(mm, addr, size);
+	if (ptep) {
+		ptl = huge_pte_lock(&default_hstate, mm, ptep);
+		set_huge_pte_at(mm, addr, ptep, pte, size);
+		spin_unlock(ptl);
+	}
+	mmap_write_unlock(mm);
+}
+
+#else
+
+/* The cases skip in tlb_map(). */
+static unsigned long tlb_nr(void)
+{
+	return 1;
+}
+
+static unsigned int tlb_order(void)
+{
+	return 0;
+}
+
+static unsigned long tlb_map(struct kunit *test)
+{
+	requires_hugetlb(test);
+
+	return 0;
+}
+
+static void tlb_set_raw(unsigned long addr, pte_t pte)
+{
+}
+
+#endif /* CONFIG_HUGETLB_PAGE */
+
+/**
+ * struct tlb - a mapping of hugetlbfs
+ * @test: the case
+ * @probe: who asks, for up to one huge page
+ * @addr: where it is
+ * @nr: small pages of each of its two huge ones
+ * @letters: of as many
+ */
+struct tlb {
+	struct kunit *test;
+	struct hmm_probe *probe;
+	unsigned long addr;
+	unsigned long nr;
+	char *letters;
+};
+
+static struct tlb tlb_get(struct kunit *test)
+{
+	struct tlb tlb = { .test = test, .addr = tlb_map(test) };
+
+	tlb.nr = tlb_nr();
+	tlb.probe = hmm_probe_get(test, tlb.nr);
+	tlb.letters = kunit_kzalloc(test, tlb.nr + 1, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, tlb.letters);
+
+	return tlb;
+}
+
+static void ask(struct tlb *tlb, unsigned long at, unsigned long npages,
+		unsigned long flags, char letter, const char *step)
+{
+	unsigned long addr = tlb->addr + at * PAGE_SIZE;
+	int ret = hmm_probe_run(tlb->probe, addr, npages, flags);
+
+	DMIRROR_EXPECT_ERRNO(tlb->test, ret, 0, step);
+	memset(tlb->letters, letter, npages);
+	tlb->letters[npages] = 0;
+	if (!ret)
+		hmm_probe_expect(tlb->test, tlb->probe, addr, tlb->letters,
+				 step);
+}
+
+/* How many of the answers are neither of hmm.h's. */
+static unsigned long odd_answers(const struct tlb *tlb, unsigned long npages)
+{
+	unsigned long i, odd = 0;
+
+	for (i = 0; i < npages; i++)
+		odd += hmm_probe_letter(tlb->probe->pfns[i]) == '?';
+
+	return odd;
+}
+
+/* Flags, order, and the pages of the addresses, from anywhere to anywhere. */
+static void every_part_of_a_page(struct kunit *test)
+{
+	struct tlb tlb = tlb_get(test);
+	const unsigned long firsts[] = { 0, 1, tlb.nr / 2, tlb.nr - 1 };
+	const unsigned long lengths[] = { 1, 2, tlb.nr / 2, tlb.nr };
+	unsigned int way, i, j, parts = 0;
+
+	for (way = 0; way < hmm_probe_ways(); way++) {
+		tlb.probe->unlocked = way;
+		ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "write request");
+		ask(&tlb, tlb.nr, tlb.nr, HMM_WRITE, 'W', "second page");
+		for (i = 0; i < ARRAY_SIZE(firsts); i++) {
+			for (j = 0; j < ARRAY_SIZE(lengths); j++) {
+				ask(&tlb, firsts[i], lengths[j], 0, 'W',
+				    "snapshot of a part");
+				ask(&tlb, firsts[i], lengths[j], HMM_READ, 'W',
+				    "read request of a part");
+				KUNIT_EXPECT_EQ(test,
+						hmm_pfn_to_map_order(tlb.probe->pfns[0]),
+						tlb_order());
+				parts++;
+			}
+		}
+	}
+	KUNIT_EXPECT_EQ(test, parts, 16 * hmm_probe_ways());
+}
+
+/* Where there is no page table yet, a hole is a hole, and can be filled. */
+static void untouched_mapping_is_faulted(struct kunit *test)
+{
+	struct tlb tlb = tlb_get(test);
+	unsigned int way;
+
+	for (way = 0; way < hmm_probe_ways(); way++) {
+		tlb.probe->unlocked = way;
+		dmirror_user_unmap(test, tlb.addr, 2 * tlb.nr);
+		tlb_map(test);
+		ask(&tlb, 3, 5, 0, '-', "snapshot of nothing");
+		ask(&tlb, 3, 5, HMM_READ, 'R', "read request");
+		ask(&tlb, 7, 2, HMM_WRITE, 'W', "write request");
+		ask(&tlb, 0, tlb.nr, 0, 'W', "snapshot of all of it");
+		dmirror_user_check(test, tlb.addr, tlb.nr, 0, "what it reads");
+	}
+}
+
+/* hmm.h: "0 - The page is faultable", without flags and without an order. */
+static void page_that_is_gone_is_nothing(struct kunit *test)
+{
+	struct tlb tlb = tlb_get(test);
+	int ret;
+
+	/* Its neighbour keeps the page table. */
+	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "first page");
+	ask(&tlb, tlb.nr, tlb.nr, HMM_WRITE, 'W', "second page");
+	dmirror_user_dontneed(test, tlb.addr, tlb.nr);
+	ret = hmm_probe_run(tlb.probe, tlb.addr, tlb.nr, 0);
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "snapshot of a page that is gone");
+	if (!ret && odd_answers(&tlb, tlb.nr) == tlb.nr)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "hmm_range_fault() of a hole of hugetlbfs");
+	ask(&tlb, 0, tlb.nr, 0, '-', "page that is gone");
+	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "page that is back");
+}
+
+/* hmm.h: "The output must have HMM_PFN_VALID", whichever page asks for it. */
+static void page_that_is_not_the_first_is_asked_for(struct kunit *test)
+{
+	struct tlb tlb = tlb_get(test);
+	int ret;
+
+	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "first page");
+	dmirror_user_dontneed(test, tlb.addr, tlb.nr);
+	hmm_probe_fill(tlb.probe, 0);
+	tlb.probe->range.default_flags = 0;
+	tlb.probe->range.pfn_flags_mask = ULONG_MAX;
+	tlb.probe->pfns[1] = HMM_READ;
+	ret = hmm_probe_insist(tlb.probe, tlb.addr, 2);
+	if (!ret && !(tlb.probe->pfns[1] & HMM_PFN_VALID))
+		DMIRROR_KNOWN_DEFECT(test,
+				     "hmm_range_fault() of the second page of a huge one");
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "request of the second small page");
+	KUNIT_EXPECT_TRUE(test, tlb.probe->pfns[1] & HMM_PFN_VALID);
+}
+
+/* "HMM_PFN_ERROR - accessing the pfn is impossible": its memory is broken. */
+static void poisoned_page_is_an_error(struct kunit *test)
+{
+	struct tlb tlb = tlb_get(test);
+	int snapshot, fault;
+
+	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "first page");
+	dmirror_user_dontneed(test, tlb.addr, tlb.nr);
+	tlb_set_raw(tlb.addr, make_pte_marker(PTE_MARKER_POISONED));
+	fault = hmm_probe_run(tlb.probe, tlb.addr, 2, HMM_READ);
+	snapshot = hmm_probe_run(tlb.probe, tlb.addr, 2, 0);
+	DMIRROR_EXPECT_ERRNO(test, fault, -EFAULT, "read request");
+	DMIRROR_EXPECT_ERRNO(test, snapshot, 0, "snapshot");
+	if (!snapshot && odd_answers(&tlb, 2) == 2)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "hmm_range_fault() of a poisoned huge page");
+	KUNIT_EXPECT_EQ(test, hmm_probe_letter(tlb.probe->pfns[0]), 'E');
+	KUNIT_EXPECT_EQ(test, hmm_probe_letter(tlb.probe->pfns[1]), 'E');
+}
+
+static void page_that_is_read_only(struct kunit *test)
+{
+	struct tlb tlb = tlb_get(test);
+	int ret;
+
+	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "write request");
+	dmirror_user_protect(test, tlb.addr, tlb.nr, PROT_READ);
+	ask(&tlb, 3, 4, HMM_READ, 'R', "read request");
+	ret = hmm_probe_run(tlb.probe, tlb.addr, tlb.nr, HMM_WRITE);
+	DMIRROR_EXPECT_ERRNO(test, ret, -EPERM, "write request");
+	hmm_probe_expect_input(test, tlb.probe, 0, 0, "after the refusal");
+}
+
+static void page_that_is_inaccessible(struct kunit *test)
+{
+	struct tlb tlb = tlb_get(test);
+	int ret;
+
+	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "write request");
+	dmirror_user_protect(test, tlb.addr, tlb.nr, PROT_NONE);
+	ask(&tlb, 3, 4, 0, 'E', "snapshot");
+	ret = hmm_probe_run(tlb.probe, tlb.addr, tlb.nr, HMM_READ);
+	DMIRROR_EXPECT_ERRNO(test, ret, -EFAULT, "read request");
+	hmm_probe_expect_input(test, tlb.probe, 0, 0, "after the refusal");
+}
+
+/* migrate_vma_setup(): -EINVAL, before it has touched anything. */
+static void device_gets_no_page(struct kunit *test)
+{
+	struct tlb tlb = tlb_get(test);
+	unsigned long flags, raw;
+	struct attempt attempt;
+	struct toy *toy;
+	int ret;
+
+	migrate_suite_requires(test);
+	toy = toy_get(test, MEMORY_DEVICE_PRIVATE, TOY_PAGES);
+	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "write request");
+	raw = hmm_probe_raw(tlb.addr);
+	for (flags = 0; flags < 2 * MIGRATE_VMA_SELECT_COMPOUND; flags++) {
+		attempt_init(test, &attempt, toy, tlb.addr, tlb.nr, flags);
+		ret = attempt_collect(&attempt);
+		if (!ret)
+			toy_finish(&attempt.move);
+		DMIRROR_EXPECT_ERRNO(test, ret, -EINVAL, "collect");
+		KUNIT_EXPECT_EQ_MSG(test, attempt.move.args.src[0], ULONG_MAX,
+				    "src[0], flags 0x%lx", flags);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, hmm_probe_raw(tlb.addr), raw,
+			    "entry of the CPU");
+}
+
+/* make_device_exclusive(): "GUP + folio_walk" of what it cannot do. */
+static void device_is_never_alone(struct kunit *test)
+{
+	struct tlb tlb = tlb_get(test);
+	unsigned long raw;
+	struct folio *folio;
+	struct page *page;
+
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "write request");
+	raw = hmm_probe_raw(tlb.addr);
+	mmap_read_lock(current->mm);
+	page = make_device_exclusive(current->mm, tlb.addr, test, &folio);
+	mmap_read_unlock(current->mm);
+	KUNIT_EXPECT_EQ_MSG(test, PTR_ERR_OR_ZERO(page), -EOPNOTSUPP,
+			    "make_device_exclusive(): got %pe", page);
+	KUNIT_EXPECT_EQ_MSG(test, hmm_probe_raw(tlb.addr), raw,
+			    "entry of the CPU");
+}
+
+static int change_protection_to_read(unsigned long addr, size_t len)
+{
+	return user_mprotect(addr, len, PROT_READ);
+}
+
+static int change_to_nothing(unsigned long addr, size_t len)
+{
+	return user_madvise(addr, len, MADV_DONTNEED);
+}
+
+static int change_by_unmapping(unsigned long addr, size_t len)
+{
+	return vm_munmap(addr, len);
+}
+
+static int change_by_mapping_over(unsigned long addr, size_t len)
+{
+	unsigned long got = vm_mmap(NULL, addr, len, RW,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+
+	return got == addr ? 0 : (int)got;
+}
+
+/**
+ * struct change - what changes a huge page of hugetlbfs
+ * @name: in the case's name
+ * @make: does it
+ */
+struct change {
+	const char *name;
+	int (*make)(unsigned long addr, size_t len);
+};
+
+static const struct change changes[] = {
+	{ "mprotect", change_protection_to_read },
+	{ "madv_dontneed", change_to_nothing },
+	{ "munmap", change_by_unmapping },
+	{ "mmap_over", change_by_mapping_over },
+};
+
+KUNIT_ARRAY_PARAM_DESC(change, changes, name);
+
+/* Documentation/mm/mmu_notifier.rst: whoever has it mapped is told, once. */
+static void change_is_told(struct kunit *test)
+{
+	const struct change *change = test->param_value;
+	struct tlb tlb = tlb_get(test);
+	struct hmm_probe *first, *second;
+
+	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "first page");
+	ask(&tlb, tlb.nr, tlb.nr, HMM_WRITE, 'W', "second page");
+	first = hmm_probe_get_at(test, tlb.addr, tlb.nr);
+	second = hmm_probe_get_at(test, tlb.addr + tlb.nr * PAGE_SIZE, tlb.nr);
+	DMIRROR_ASSERT_OK(test, change->make(tlb.addr, tlb.nr * PAGE_SIZE),
+			  change->name);
+	KUNIT_EXPECT_EQ_MSG(test, first->invalidations, 1U,
+			    "who has the page that changes");
+	KUNIT_EXPECT_EQ_MSG(test, second->invalidations, 0U,
+			    "who has its neighbour");
+}
+
+static struct kunit_case hmm_hugetlb_cases[] = {
+	KUNIT_CASE(every_part_of_a_page),
+	KUNIT_CASE(untouched_mapping_is_faulted),
+	KUNIT_CASE(page_that_is_gone_is_nothing),
+	KUNIT_CASE(page_that_is_not_the_first_is_asked_for),
+	KUNIT_CASE(poisoned_page_is_an_error),
+	KUNIT_CASE(page_that_is_read_only),
+	KUNIT_CASE(page_that_is_inaccessible),
+	KUNIT_CASE(device_gets_no_page),
+	KUNIT_CASE(device_is_never_alone),
+	KUNIT_CASE_PARAM(change_is_told, change_gen_params),
+	{}
+};
+
+DMIRROR_SUITE_AS(hmm_hugetlb, dmirror_case_init_mm, hmm_hugetlb_cases);
