@@ -6,14 +6,12 @@
  * mm/huge_memory.c. The page is locked and referenced while migrate_to_ram()
  * runs, whoever else comes waits, and nothing gets lost or is freed twice.
  */
-#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
-#include <linux/sched/mm.h>
-#include <linux/sched/task.h>
 
 #include "../user.h"
 #include "ground.h"
+#include "other.h"
 
 #define NR_PART (GROUND_TO - GROUND_FROM)
 
@@ -22,54 +20,6 @@ static const struct core_sight nothing;
 static struct ground ground_of_case(struct kunit *test)
 {
 	return ground_get(test, test->param_value);
-}
-
-/**
- * struct other - another thread with the case's mm
- * @mm: the mm
- * @fn: what it does, once
- * @addr: address that @fn is about
- * @nr: number of pages
- * @ret: what came of it
- * @done: it has been done
- * @task: the thread
- */
-struct other {
-	struct mm_struct *mm;
-	long (*fn)(struct other *other);
-	unsigned long addr;
-	unsigned long nr;
-	long ret;
-	struct completion done;
-	struct task_struct *task;
-};
-
-static int other_thread(void *data)
-{
-	struct other *other = data;
-
-	kthread_use_mm(other->mm);
-	other->ret = other->fn(other);
-	kthread_unuse_mm(other->mm);
-	complete(&other->done);
-
-	return 0;
-}
-
-/* Until other_join() the case must not assert. */
-static void other_start(struct kunit *test, struct other *other)
-{
-	init_completion(&other->done);
-	other->task = kthread_create(other_thread, other, "other");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(other->task));
-	get_task_struct(other->task);
-	wake_up_process(other->task);
-}
-
-static void other_join(struct other *other)
-{
-	wait_for_completion(&other->done);
-	kthread_stop_put(other->task);
 }
 
 static long fault(struct other *other)

@@ -414,6 +414,47 @@ static void altmap_takes_the_first_pages(struct kunit *test)
 			    "pages of the memory map that were not freed");
 }
 
+#ifdef MODULE
+static bool pfn_valid_of(struct mem *mem, unsigned long at)
+{
+	return false;
+}
+#else
+static bool pfn_valid_of(struct mem *mem, unsigned long at)
+{
+	return pgmap_pfn_valid(&mem->pagemap, mem_pfn(mem, at));
+}
+#endif
+
+/* Pages are those of the ranges, but for what an altmap takes of the first. */
+static void page_is_valid_within_the_ranges(struct kunit *test)
+{
+	const unsigned long unit = MEM_UNIT_PAGES, taken = 24;
+	struct mem *mem = mem_new(test, MEMORY_DEVICE_GENERIC, 4);
+	unsigned long at, wrong = 0, valid = 0;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	mem->pagemap.nr_range = 2;
+	mem->pagemap.ranges[0] = mem_range(mem, 0, 1);
+	mem->pagemap.ranges[1] = mem_range(mem, 2, 1);
+	mem->pagemap.flags = PGMAP_ALTMAP_VALID;
+	mem->pagemap.altmap.base_pfn = mem_pfn(mem, 0);
+	mem->pagemap.altmap.free = taken;
+	for (at = 0; at < 4 * unit; at++) {
+		bool want = at < unit ? at >= taken :
+			    at >= 2 * unit && at < 3 * unit;
+		bool got = pfn_valid_of(mem, at);
+
+		valid += got;
+		if (got != want && !wrong++)
+			KUNIT_FAIL(test, "page %lu of 4 * %lu: got %d wanted %d",
+				   at, unit, got, want);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, valid, 2 * unit - taken, "valid pages");
+	mem->pagemap.flags = 0;
+	KUNIT_EXPECT_TRUE_MSG(test, pfn_valid_of(mem, 0), "without altmap");
+}
+
 /* The same with a device, at whose end the memory goes. */
 static void device_takes_its_memory_with_it(struct kunit *test)
 {
@@ -476,6 +517,7 @@ static struct kunit_case memremap_cases[] = {
 	KUNIT_CASE(place_can_be_used_again),
 	KUNIT_CASE(region_of_private_memory_is_given_back),
 	KUNIT_CASE(altmap_takes_the_first_pages),
+	KUNIT_CASE(page_is_valid_within_the_ranges),
 	KUNIT_CASE(device_takes_its_memory_with_it),
 	KUNIT_CASE(device_is_told_why),
 	KUNIT_CASE(compat_align_is_enough_for_memremap_pages),

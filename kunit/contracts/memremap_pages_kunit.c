@@ -6,7 +6,6 @@
  * that include/linux/memremap.h answers about a page.
  */
 #include <kunit/resource.h>
-#include <linux/migrate.h>
 #include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/wait_bit.h>
@@ -291,55 +290,6 @@ static void large_folio_can_be_mapped_as_one(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, small);
 }
 
-#if IS_ENABLED(CONFIG_DEVICE_PRIVATE)
-/* Collects all pages, and moves none; @got is what became of page 2. */
-static void evict_nothing(struct mem *mem, unsigned long *src,
-			  unsigned long *got)
-{
-	unsigned long *dst = src + MEM_UNIT_PAGES;
-
-	migrate_device_range(src, mem_pfn(mem, 0), MEM_UNIT_PAGES);
-	*got = src[2];
-	migrate_device_pages(src, dst, MEM_UNIT_PAGES);
-	migrate_device_finalize(src, dst, MEM_UNIT_PAGES);
-}
-#else
-static void evict_nothing(struct mem *mem, unsigned long *src,
-			  unsigned long *got)
-{
-	*got = 0;
-}
-#endif
-
-/*
- * Who evicts a range asks for all its pages. What a large folio has left in a
- * page that is free must not make the pages behind it look like parts of it.
- */
-static void page_behind_a_free_large_one_is_evicted(struct kunit *test)
-{
-	struct mem *mem = mem_get(test, MEMORY_DEVICE_PRIVATE, 1);
-	unsigned long *src, got[2], want = mem_pfn(mem, 2);
-	struct folio *folio;
-	unsigned int i;
-
-	src = kunit_kcalloc(test, 2 * MEM_UNIT_PAGES, sizeof(*src), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, src);
-	for (i = 0; i < 2; i++) {
-		folio = take(mem, 2, 0);
-		folio_unlock(folio);
-		evict_nothing(mem, src, &got[i]);
-		folio_put(folio);
-		give(take(mem, 0, 9));
-	}
-	KUNIT_EXPECT_EQ_MSG(test, got[0] >> MIGRATE_PFN_SHIFT, want,
-			    "collected while no page was large: 0x%lx", got[0]);
-	if (!got[1])
-		DMIRROR_KNOWN_DEFECT(test, "a free large folio hides pages from eviction");
-	KUNIT_EXPECT_EQ_MSG(test, got[1] >> MIGRATE_PFN_SHIFT, want,
-			    "collected behind a free large folio: 0x%lx",
-			    got[1]);
-}
-
 /* The field is the driver's while the page is. */
 static void zone_device_data_is_the_drivers(struct kunit *test)
 {
@@ -574,7 +524,6 @@ static struct kunit_case memremap_pages_cases[] = {
 	KUNIT_CASE_PARAM(folio_is_as_good_as_new, device_type_gen_params),
 	KUNIT_CASE_PARAM(large_folio_can_be_mapped_as_one,
 			 device_type_gen_params),
-	KUNIT_CASE(page_behind_a_free_large_one_is_evicted),
 	KUNIT_CASE(zone_device_data_is_the_drivers),
 	KUNIT_CASE_PARAM(removal_waits_for_a_reference, mem_type_gen_params),
 	KUNIT_CASE_PARAM(removal_waits_for_a_page, device_type_gen_params),

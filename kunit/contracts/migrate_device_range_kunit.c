@@ -514,13 +514,19 @@ static void range_that_begins_inside_a_folio_has_the_rest(struct kunit *test)
  */
 static void page_where_a_large_folio_was_is_found(struct kunit *test)
 {
-	struct large large = large_get(test, SEEN_PRIVATE);
-	unsigned long addr = dmirror_user_map(test, 1, RW), entry;
-	struct toy *toy = large.toy;
+	unsigned long addr, entry;
+	struct page *page;
+	struct toy *toy;
 	struct seen seen;
 	struct big big;
 
-	large_end(test, &large);
+	migrate_suite_requires(test);
+	toy = toy_get(test, MEMORY_DEVICE_PRIVATE, TOY_PAGES);
+	addr = dmirror_user_map(test, 1, RW);
+	page = toy_alloc(toy, ilog2(TOY_PAGES));
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	unlock_page(page);
+	put_page(page);
 	dmirror_user_fill(test, addr, 1, 1);
 	/* The device is free to begin with its sixth page. */
 	bitmap_set(toy->used, 0, 5);
@@ -528,8 +534,8 @@ static void page_where_a_large_folio_was_is_found(struct kunit *test)
 	bitmap_clear(toy->used, 0, 5);
 	seen = migrate_see_settled(addr);
 	KUNIT_ASSERT_EQ(test, seen.pfn, toy->first_pfn + 5);
-	big_init(test, &big, toy, NR_LARGE);
-	migrate_device_range(big.move.args.src, toy->first_pfn, NR_LARGE);
+	big_init(test, &big, toy, TOY_PAGES);
+	migrate_device_range(big.move.args.src, toy->first_pfn, TOY_PAGES);
 	entry = big.move.args.src[5];
 	big_finish(&big);
 	dmirror_user_check(test, addr, 1, 1, "afterwards");

@@ -10,10 +10,10 @@
 #include <linux/pagemap.h>
 #include <linux/rmap.h>
 #include <linux/sched/mm.h>
-#include <linux/syscalls.h>
 #include <linux/uaccess.h>
 
 #include "../user.h"
+#include "core_mm.h"
 #include "notify.h"
 #include "toy.h"
 
@@ -195,15 +195,12 @@ static int do_unmap_in_child(struct stage *stage)
 
 static int do_move(struct stage *stage)
 {
-#if defined(CONFIG_ARCH_HAS_SYSCALL_WRAPPER) || defined(MODULE)
-	return -EOPNOTSUPP;
-#else
-	long got = sys_mremap(at(stage, FROM), (END - FROM) << PAGE_SHIFT,
-			      (END - FROM) << PAGE_SHIFT,
-			      MREMAP_MAYMOVE | MREMAP_FIXED, stage->elsewhere);
+	long got = core_mremap(at(stage, FROM), (END - FROM) << PAGE_SHIFT,
+			       (END - FROM) << PAGE_SHIFT,
+			       MREMAP_MAYMOVE | MREMAP_FIXED,
+			       stage->elsewhere);
 
 	return got == stage->elsewhere ? 0 : (int)got;
-#endif
 }
 
 static struct folio *folio_of(struct stage *stage)
@@ -434,9 +431,6 @@ static void stage_requires(struct kunit *test, const struct producer *row)
 	DMIRROR_REQUIRES_BUILTIN(test);
 	if (is_huge(row))
 		DMIRROR_REQUIRES_CONFIG(test, TRANSPARENT_HUGEPAGE);
-	if (row->act == do_move &&
-	    IS_ENABLED(CONFIG_ARCH_HAS_SYSCALL_WRAPPER))
-		kunit_skip(test, "needs !CONFIG_ARCH_HAS_SYSCALL_WRAPPER");
 }
 
 /* An aligned place in a mapping of its own, as stage->kind wants it. */

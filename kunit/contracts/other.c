@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "other.h"
+
+#include <kunit/test.h>
+#include <linux/kthread.h>
+#include <linux/sched/task.h>
+
+static int other_thread(void *data)
+{
+	struct other *other = data;
+
+	kthread_use_mm(other->mm);
+	other->ret = other->fn(other);
+	kthread_unuse_mm(other->mm);
+	complete(&other->done);
+
+	return 0;
+}
+
+void other_create(struct kunit *test, struct other *other)
+{
+	init_completion(&other->done);
+	other->task = kthread_create(other_thread, other, "other");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other->task));
+	get_task_struct(other->task);
+}
+
+void other_go(struct other *other)
+{
+	wake_up_process(other->task);
+}
+
+void other_start(struct kunit *test, struct other *other)
+{
+	other_create(test, other);
+	other_go(other);
+}
+
+void other_join(struct other *other)
+{
+	wait_for_completion(&other->done);
+	kthread_stop_put(other->task);
+}
