@@ -12,6 +12,7 @@
 
 #include "../drivers/dmirror/device.h"
 #include "../drivers/dmirror/fops.h"
+#include "../drivers/dmirror/inject.h"
 #include "../drivers/dmirror/migrate.h"
 #include "../drivers/dmirror/pagemap.h"
 #include "bench.h"
@@ -320,6 +321,33 @@ static void file_of_the_device_by_number(struct kunit *test)
 			     -ENXIO, "open after the device's end");
 }
 
+static void open_that_fails_leaves_nothing(struct kunit *test)
+{
+	static const enum dmirror_inject_point points[] = {
+		DMIRROR_INJECT_MIRROR_ALLOC, DMIRROR_INJECT_NOTIFIER,
+	};
+	struct dmirror_device_config config = config_of(0);
+	struct file *file;
+	unsigned int i;
+
+	config.devt = dmirror_devt_get(test);
+	config.fops = &dmirror_fops;
+	dmirror_device_get(test, &config);
+	for (i = 0; i < ARRAY_SIZE(points); i++) {
+		const char *name = dmirror_inject_name(points[i]);
+
+		dmirror_inject_arm(points[i], 1);
+		file = dmirror_file_open(test, config.devt);
+		DMIRROR_EXPECT_ERRNO(test, PTR_ERR_OR_ZERO(file), -ENOMEM,
+				     name);
+		KUNIT_EXPECT_FALSE_MSG(test, dmirror_inject_disarm(points[i]),
+				       "%s was never reached", name);
+		file = dmirror_file_open(test, config.devt);
+		DMIRROR_EXPECT_ERRNO(test, PTR_ERR_OR_ZERO(file), 0,
+				     "open with memory again");
+	}
+}
+
 /* The end of a file moves no page: the device's does. */
 static void pages_stay_when_a_file_is_closed(struct kunit *test)
 {
@@ -356,6 +384,7 @@ static struct kunit_case device_cases[] = {
 	KUNIT_CASE(devices_do_not_share_memory),
 	KUNIT_CASE(memory_grows_up_to_its_limit),
 	KUNIT_CASE(file_of_the_device_by_number),
+	KUNIT_CASE(open_that_fails_leaves_nothing),
 	KUNIT_CASE(pages_stay_when_a_file_is_closed),
 	{}
 };

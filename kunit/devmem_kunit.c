@@ -478,19 +478,28 @@ static void works_again_after_fini(struct kunit *test)
 
 static void failed_growth_changes_nothing(struct kunit *test)
 {
-	static const enum dmirror_inject_point points[] = {
-		DMIRROR_INJECT_CHUNK_ALLOC, DMIRROR_INJECT_CHUNK_ADD,
+	static const struct {
+		enum dmirror_inject_point point;
+		unsigned int nth;
+	} rows[] = {
+		{ DMIRROR_INJECT_CHUNK_ALLOC, 1 },
+		{ DMIRROR_INJECT_CHUNK_BITS, 1 },
+		{ DMIRROR_INJECT_CHUNK_BITS, 2 },
+		{ DMIRROR_INJECT_CHUNK_BITS, 3 },
+		{ DMIRROR_INJECT_CHUNK_ADD, 1 },
 	};
 	struct dmirror_fake *fake = dmirror_fake_get(test, ORDER, CHUNK, 2);
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(points); i++) {
-		const char *name = dmirror_inject_name(points[i]);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		const char *name = dmirror_inject_name(rows[i].point);
 
-		dmirror_inject_arm(points[i], 1);
+		dmirror_inject_arm(rows[i].point, rows[i].nth);
 		reserve_now(test, fake, 1, 0, -ENOMEM, name);
-		KUNIT_EXPECT_FALSE_MSG(test, dmirror_inject_disarm(points[i]),
-				       "%s was never reached", name);
+		KUNIT_EXPECT_FALSE_MSG(test,
+				       dmirror_inject_disarm(rows[i].point),
+				       "%s %u was never reached", name,
+				       rows[i].nth);
 		expect_books(test, fake, 0, 0, 0, name);
 	}
 	fake->error = -EIO;

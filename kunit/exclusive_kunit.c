@@ -751,6 +751,38 @@ static void page_dropped_before_the_device_has_it(struct kunit *test)
 			   "after the device wrote");
 }
 
+/* Dropped, so that it has to be tried again, and not to be had any more. */
+static void page_dropped_and_protected_meanwhile(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_protect, .times = 1,
+	};
+	unsigned long addr, done = 99;
+	struct zapper *zapper;
+	unsigned int left;
+	int ret;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	addr = filled(test) + 2 * PAGE_SIZE;
+	race.addr = addr;
+	dmirror_race_with(test, &race);
+	zapper = zapper_start(test, addr);
+	ret = dmirror_exclusive_make(mirror, addr, 1, &done);
+	left = zapper_stop(zapper);
+	DMIRROR_EXPECT_ERRNO(test, zapper->error, 0, "the drop itself");
+	KUNIT_EXPECT_EQ_MSG(test, left, 0U, "drops that did not happen");
+	DMIRROR_EXPECT_ERRNO(test, race.error, 0, "mprotect() itself");
+	KUNIT_EXPECT_EQ_MSG(test, race.times, 0U,
+			    "mprotect() that did not happen");
+	DMIRROR_EXPECT_ERRNO(test, ret, -EFAULT,
+			     "exclusive access, protected in the middle");
+	KUNIT_EXPECT_EQ_MSG(test, done, 0UL, "pages made exclusive");
+	dmirror_expect_pt(test, mirror, addr, "-", "after the refusal");
+	KUNIT_EXPECT_TRUE_MSG(test, xa_empty(&mirror->pt.entries),
+			      "the refusal left slots");
+}
+
 static void kernel_without_device_memory(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
@@ -824,6 +856,7 @@ static struct kunit_case exclusive_cases[] = {
 	KUNIT_CASE(making_it_can_be_killed),
 	KUNIT_CASE(reclaim_keeps_what_the_device_wrote),
 	KUNIT_CASE(page_dropped_before_the_device_has_it),
+	KUNIT_CASE(page_dropped_and_protected_meanwhile),
 	KUNIT_CASE(fault_under_way_keeps_the_claim),
 	KUNIT_CASE(kernel_without_device_memory),
 	{}

@@ -329,6 +329,27 @@ static void write_request_finds_a_writable_page(struct kunit *test)
 			    request.pfn);
 }
 
+/* What core mm reports as it is has to come home before it is written to. */
+static void unlocked_fault_for_writing_brings_it_home(struct kunit *test)
+{
+	struct dmirror_bench bench = bench_get(test);
+	int ret;
+
+	live(test, &bench, &(struct family){ .idle = true });
+	bench_expect_all(test, &bench, bench.addr, NR, DEV_R, "after a fork");
+	ret = dmirror_mirror_fault_unlocked(bench.mirror, bench.addr,
+					    bench.addr + NR * PAGE_SIZE,
+					    DMIRROR_PERM_WRITE,
+					    DMIRROR_FAULT_TIMEOUT_MS);
+	if (ret == -EOPNOTSUPP)
+		kunit_skip(test, "needs hmm_range_fault_unlocked_timeout()");
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "fault for writing");
+	bench_expect_out(test, &bench, 0, "after the fault for writing");
+	dmirror_device_write(test, bench.mirror, bench.addr, NR, 2,
+			     "after the fault for writing");
+	dmirror_user_check(test, bench.addr, NR, 2, "after the device wrote");
+}
+
 static int migrate_again(const struct dmirror_bench *bench)
 {
 	unsigned long moved;
@@ -510,6 +531,7 @@ static struct kunit_case fork_cases[] = {
 	KUNIT_CASE(child_does_not_see_the_parents_writes),
 	KUNIT_CASE(child_does_not_see_the_devices_writes),
 	KUNIT_CASE(write_request_finds_a_writable_page),
+	KUNIT_CASE(unlocked_fault_for_writing_brings_it_home),
 	KUNIT_CASE(shared_pages_migrate_for_both),
 	KUNIT_CASE(eviction_serves_both),
 	KUNIT_CASE(device_reads_on_after_the_child_exited),

@@ -442,6 +442,49 @@ static void long_migration_can_be_killed(struct kunit *test)
 	dmirror_user_check(test, bench.addr, NR, 1, "after the kill");
 }
 
+static void mm_lock(void *data)
+{
+	struct mm_struct *mm = data;
+
+	mmap_write_lock(mm);
+}
+
+static void mm_unlock(void *data)
+{
+	struct mm_struct *mm = data;
+
+	mmap_write_unlock(mm);
+}
+
+static void wait_for_the_mm_can_be_killed(struct kunit *test)
+{
+	struct dmirror_bench bench = bench_get_private(test, NR);
+	struct dmirror_holder holder = {
+		.lock = mm_lock, .unlock = mm_unlock,
+		.arg = dmirror_fixture(test)->mm,
+	};
+	unsigned long there = 9, back = 9;
+	int to_device, to_ram;
+
+	dmirror_hold(test, &holder);
+	dmirror_killable(test);
+	send_sig(SIGKILL, current, 1);
+	to_device = dmirror_migrate_to_devmem(bench.mirror, bench.addr, NR,
+					      &there);
+	to_ram = dmirror_migrate_to_ram(bench.mirror, bench.addr, NR, &back);
+	dmirror_unkill(test);
+	dmirror_unhold(&holder);
+
+	DMIRROR_EXPECT_ERRNO(test, to_device, -EINTR, "to the device");
+	DMIRROR_EXPECT_ERRNO(test, to_ram, -EINTR, "to system memory");
+	KUNIT_EXPECT_EQ_MSG(test, there, 0UL, "pages that moved there");
+	KUNIT_EXPECT_EQ_MSG(test, back, 0UL, "pages that moved back");
+	KUNIT_EXPECT_EQ_MSG(test, bench.devmem->stats.reserved, 0UL,
+			    "pages still reserved");
+	bench_to_device(test, &bench, bench.addr, NR);
+	dmirror_user_check(test, bench.addr, NR, 1, "after the kill");
+}
+
 static void eviction_without_memory(struct kunit *test)
 {
 	struct dmirror_bench bench = bench_get_private(test, NR);
@@ -543,6 +586,7 @@ static struct kunit_case migrate_cases[] = {
 	KUNIT_CASE(cpu_fault_without_memory),
 	KUNIT_CASE(cpu_fault_of_a_held_page_can_be_killed),
 	KUNIT_CASE(long_migration_can_be_killed),
+	KUNIT_CASE(wait_for_the_mm_can_be_killed),
 	KUNIT_CASE(eviction_without_memory),
 	KUNIT_CASE(refused_setup_changes_nothing),
 	KUNIT_CASE(bad_requests_are_refused),

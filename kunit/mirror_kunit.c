@@ -665,6 +665,34 @@ static void dead_mm_is_not_mirrored(struct kunit *test)
 		dmirror_mirror_destroy(mirror);
 }
 
+static void failed_creation_leaves_nothing(struct kunit *test)
+{
+	static const enum dmirror_inject_point points[] = {
+		DMIRROR_INJECT_MIRROR_ALLOC, DMIRROR_INJECT_NOTIFIER,
+	};
+	struct mm_struct *mm = dmirror_fixture(test)->mm;
+	int users = atomic_read(&mm->mm_users);
+	struct dmirror_mirror *mirror;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(points); i++) {
+		const char *name = dmirror_inject_name(points[i]);
+
+		dmirror_inject_arm(points[i], 1);
+		mirror = dmirror_mirror_create(mm, NULL,
+					       dmirror_two_pass(test));
+		DMIRROR_EXPECT_ERRNO(test, PTR_ERR_OR_ZERO(mirror), -ENOMEM,
+				     name);
+		KUNIT_EXPECT_FALSE_MSG(test, dmirror_inject_disarm(points[i]),
+				       "%s was never reached", name);
+		if (!IS_ERR(mirror))
+			dmirror_mirror_destroy(mirror);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&mm->mm_users), users,
+			    "users of the mm after the failures");
+	mirrored(test, dmirror_mirror_get(test, NULL), 3);
+}
+
 static void destroy_lets_the_mm_live(struct kunit *test)
 {
 	struct dmirror_mirror *mirror;
@@ -735,6 +763,7 @@ static struct kunit_case mirror_cases[] = {
 	KUNIT_CASE_PARAM(long_fault_can_be_killed, form_gen_params),
 	KUNIT_CASE_PARAM(mm_dies_under_the_mirror, form_gen_params),
 	KUNIT_CASE_PARAM(dead_mm_is_not_mirrored, form_gen_params),
+	KUNIT_CASE_PARAM(failed_creation_leaves_nothing, form_gen_params),
 	KUNIT_CASE_PARAM(destroy_lets_the_mm_live, form_gen_params),
 	{}
 };

@@ -9,6 +9,9 @@
 
 #include "../drivers/dmirror/inject.h"
 
+/* What fails in the work on pages: a walk needs its mirrors. */
+#define NR_POINTS DMIRROR_INJECT_MIRROR_ALLOC
+
 static const struct {
 	const char *name;
 	unsigned int weight;
@@ -90,8 +93,8 @@ static void op_at_random(const struct model_config *config,
 	op->nr = min(length, config->npages - op->page);
 	op->to = page_at_random(config, rnd);
 	op->to = min_t(unsigned int, op->to, config->npages - op->nr);
-	op->fail = below(rnd, 16 * DMIRROR_INJECT_NR);
-	if (op->fail >= DMIRROR_INJECT_NR)
+	op->fail = below(rnd, 16 * NR_POINTS);
+	if (op->fail >= NR_POINTS)
 		op->fail = MODEL_NO_FAILURE;
 	op->nth = 1 + below(rnd, 4);
 	op->hold = !below(rnd, 12);

@@ -7,9 +7,11 @@
 #include <linux/log2.h>
 #include <linux/memremap.h>
 #include <linux/pagemap.h>
+#include <linux/sizes.h>
 
 #include "../drivers/dmirror/mm.h"
 #include "../drivers/dmirror/pagemap.h"
+#include "../drivers/dmirror/snapshot.h"
 #include "private_devmem.h"
 
 static struct page *one_page(struct kunit *test, struct dmirror_devmem *devmem)
@@ -54,6 +56,22 @@ static void page_is_device_private(struct kunit *test)
 	drop(page);
 	KUNIT_EXPECT_EQ_MSG(test, dmirror_pages_out(devmem), 0UL,
 			    "after the last reference was dropped");
+}
+
+/* hmm_range_fault() never shows it to another device: a safeguard only. */
+static void other_device_knows_that_it_is_not_its_own(struct kunit *test)
+{
+	struct dmirror_devmem *devmem =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
+	struct dmirror_devmem *other =
+		dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
+	struct page *page = one_page(test, devmem);
+
+	KUNIT_EXPECT_EQ(test, dmirror_snapshot_place(page, devmem),
+			DMIRROR_PLACE_PRIVATE_LOCAL);
+	KUNIT_EXPECT_EQ(test, dmirror_snapshot_place(page, other),
+			DMIRROR_PLACE_PRIVATE_REMOTE);
+	drop(page);
 }
 
 /* Each page of a large folio has its own page of the storage. */
@@ -203,6 +221,90 @@ static int no_pagemap(struct dev_pagemap *pagemap)
 	return -ENOMEM;
 }
 
+/**
+ * struct claim_row - a place for coherent memory
+ * @name: as in the results
+ * @start: bytes from the beginning of the memory that was left to the suites
+ * @end: the same; both are inside
+ * @want: what the claim comes to
+ */
+struct claim_row {
+	const char *name;
+	u64 start;
+	u64 end;
+	int want;
+};
+
+static const struct claim_row claim_rows[] = {
+	{ "one_byte_too_long", 0, SZ_2M, -EINVAL },
+	{ "one_page_too_late", SZ_4K, SZ_4M + SZ_4K - 1, -EINVAL },
+	{ "half_a_subsection", 0, SZ_1M - 1, -EINVAL },
+	{ "empty", 0, -1ULL, -EINVAL },
+	{ "wraps", SZ_2M, SZ_1M, -EINVAL },
+	{ "smallest", SZ_2M, SZ_4M - 1, 0 },
+	{ "longer", 0, SZ_8M - 1, 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(claim, claim_rows, name);
+
+static void place_of_coherent_memory_is_checked(struct kunit *test)
+{
+	const struct claim_row *row = test->param_value;
+	struct resource *claim;
+	struct range region;
+	u64 base;
+
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+	base = dmirror_coherent_region(test, 0).start;
+	region = (struct range){ base + row->start, base + row->end };
+	claim = dmirror_pagemap_claim(&region);
+	DMIRROR_EXPECT_ERRNO(test, PTR_ERR_OR_ZERO(claim), row->want, "claim");
+	if (IS_ERR(claim))
+		return;
+	KUNIT_EXPECT_EQ(test, (u64)claim->start, (u64)region.start);
+	KUNIT_EXPECT_EQ(test, (u64)claim->end, (u64)region.end);
+	dmirror_mm_region_release(claim);
+}
+
+/* Two devices at one place, in part: the second cannot be. */
+static void place_of_coherent_memory_is_taken_once(struct kunit *test)
+{
+	struct resource *claim, *second;
+	struct range region, other;
+	unsigned int round;
+
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+	region = dmirror_coherent_region(test, 0);
+	other = (struct range){ region.start + SZ_2M, region.end };
+	region.end = region.start + SZ_4M - 1;
+	for (round = 1; round <= 2; round++) {
+		claim = dmirror_pagemap_claim(&region);
+		DMIRROR_ASSERT_OK(test, PTR_ERR_OR_ZERO(claim), "first claim");
+		second = dmirror_pagemap_claim(&other);
+		if (!IS_ERR(second))
+			dmirror_mm_region_release(second);
+		dmirror_mm_region_release(claim);
+		DMIRROR_EXPECT_ERRNO(test, PTR_ERR_OR_ZERO(second), -EBUSY,
+				     "claim of a part of it");
+	}
+}
+
+static void coherent_memory_is_never_ram(struct kunit *test)
+{
+	u64 used = ALIGN_DOWN(__pa(dmirror_fixture(test)), SZ_2M);
+	struct range region = { used, used + SZ_2M - 1 };
+	struct resource *claim;
+
+	if (region_intersects(region.start, SZ_2M, IORESOURCE_SYSTEM_RAM,
+			      IORES_DESC_NONE) == REGION_DISJOINT)
+		kunit_skip(test, "needs an architecture that lists its RAM");
+	claim = dmirror_pagemap_claim(&region);
+	DMIRROR_EXPECT_ERRNO(test, PTR_ERR_OR_ZERO(claim), -EBUSY,
+			     "claim of memory in use");
+	if (!IS_ERR(claim))
+		dmirror_mm_region_release(claim);
+}
+
 static void refused_pagemap_gives_its_region_back(struct kunit *test)
 {
 	struct dmirror_devmem *devmem =
@@ -238,6 +340,11 @@ static struct kunit_case pagemap_cases[] = {
 	KUNIT_CASE(freed_page_is_handed_out_again),
 	KUNIT_CASE(removal_leaves_nothing),
 	KUNIT_CASE(chunks_do_not_overlap),
+	KUNIT_CASE(other_device_knows_that_it_is_not_its_own),
+	KUNIT_CASE_PARAM(place_of_coherent_memory_is_checked,
+			 claim_gen_params),
+	KUNIT_CASE(place_of_coherent_memory_is_taken_once),
+	KUNIT_CASE(coherent_memory_is_never_ram),
 	KUNIT_CASE(refused_region_is_told),
 	KUNIT_CASE(refused_pagemap_gives_its_region_back),
 	KUNIT_CASE(odd_chunk_is_refused),

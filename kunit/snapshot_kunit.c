@@ -21,6 +21,7 @@
 
 #define ORDER(n) ((unsigned long)(n) << HMM_PFN_ORDER_SHIFT)
 #define PMD_ORDER_BITS ORDER(PMD_SHIFT - PAGE_SHIFT)
+#define PUD_ORDER_BITS ORDER(PUD_SHIFT - PAGE_SHIFT)
 
 struct encode_row {
 	const char *name;
@@ -60,6 +61,8 @@ static const struct encode_row encode_rows[] = {
 	  DMIRROR_PLACE_PRIVATE_LOCAL, 0x26 },
 	{ "pmd_zero", HMM_PFN_VALID | PMD_ORDER_BITS, DMIRROR_PLACE_ZERO,
 	  E_ZERO | E_READ | HMM_DMIRROR_PROT_PMD },
+	{ "pud_write", HMM_PFN_VALID | HMM_PFN_WRITE | PUD_ORDER_BITS,
+	  DMIRROR_PLACE_SYSTEM, E_WRITE | HMM_DMIRROR_PROT_PUD },
 	{ "sticky_flags_do_not_matter",
 	  HMM_PFN_VALID | HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA,
 	  DMIRROR_PLACE_SYSTEM, E_READ },

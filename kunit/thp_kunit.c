@@ -421,6 +421,23 @@ static void failure_in_the_middle_leaves_one_page(struct kunit *test)
 	dmirror_user_check(test, bench.addr, nr, 1, "afterwards");
 }
 
+/* Core mm splits nothing unless its first page has somewhere to go. */
+static void first_page_unread_leaves_all(struct kunit *test)
+{
+	struct dmirror_bench bench = bench_get(test);
+	unsigned long nr = nr_of(&bench);
+
+	set_bit(DMIRROR_MIRROR_FAIL_LARGE, &bench.mirror->flags);
+	dmirror_inject_arm(DMIRROR_INJECT_COPY, 1);
+	bench_to_device_part(test, &bench, bench.addr, nr, 0);
+	bench_expect_out(test, &bench, 0, "after the migration");
+	KUNIT_EXPECT_EQ_MSG(test, bench.devmem->stats.reserved, 0UL,
+			    "pages still reserved");
+	bench_expect_all(test, &bench, bench.addr, nr, RAM_W | LARGE,
+			 "after the migration");
+	dmirror_user_check(test, bench.addr, nr, 1, "afterwards");
+}
+
 /* Of a hole either all pages go or none. */
 static void hole_that_fails_in_the_middle_stays_a_hole(struct kunit *test)
 {
@@ -569,6 +586,7 @@ static struct kunit_case thp_cases[] = {
 	KUNIT_CASE(fault_without_a_large_one_brings_a_page),
 	KUNIT_CASE(fault_without_arrays_changes_nothing),
 	KUNIT_CASE(failure_in_the_middle_leaves_one_page),
+	KUNIT_CASE(first_page_unread_leaves_all),
 	KUNIT_CASE(hole_that_fails_in_the_middle_stays_a_hole),
 	KUNIT_CASE(eviction_brings_it_home_whole),
 	KUNIT_CASE(eviction_cuts_what_has_no_large_folio),

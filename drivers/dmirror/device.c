@@ -7,6 +7,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "inject.h"
 #include "migrate.h"
 
 /* How often pages that are held are tried again, in jiffies. */
@@ -42,6 +43,8 @@ int dmirror_device_publish(struct dmirror_device *device,
 	cdev_init(&device->cdev, config->fops);
 	device->cdev.owner = config->fops->owner;
 	device->dev.devt = config->devt;
+	if (dmirror_should_fail(DMIRROR_INJECT_PUBLISH))
+		return -ENOMEM;
 
 	return cdev_device_add(&device->cdev, &device->dev);
 }

@@ -77,7 +77,7 @@ dmirror_device_create(const struct dmirror_device_config *config);
  * From here on a file of it may be open, so that only its users can end it.
  *
  * Context: process context, may sleep.
- * Return: 0 or the driver core's error.
+ * Return: 0, -ENOMEM, or the driver core's error.
  */
 int dmirror_device_publish(struct dmirror_device *device,
 			   const struct dmirror_device_config *config);

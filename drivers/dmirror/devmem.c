@@ -80,6 +80,14 @@ static void chunk_free(struct dmirror_chunk *chunk)
 	kvfree(chunk);
 }
 
+static unsigned long *bits_alloc(const struct dmirror_chunk *chunk)
+{
+	if (dmirror_should_fail(DMIRROR_INJECT_CHUNK_BITS))
+		return NULL;
+
+	return bitmap_zalloc(chunk->nr_pages, GFP_KERNEL);
+}
+
 static struct dmirror_chunk *chunk_alloc(struct dmirror_devmem *devmem)
 {
 	unsigned long nr = devmem->chunk_pages >> devmem->large_order;
@@ -94,9 +102,9 @@ static struct dmirror_chunk *chunk_alloc(struct dmirror_devmem *devmem)
 
 	chunk->devmem = devmem;
 	chunk->nr_pages = devmem->chunk_pages;
-	chunk->free = bitmap_zalloc(chunk->nr_pages, GFP_KERNEL);
-	chunk->bad = bitmap_zalloc(chunk->nr_pages, GFP_KERNEL);
-	chunk->retired = bitmap_zalloc(chunk->nr_pages, GFP_KERNEL);
+	chunk->free = bits_alloc(chunk);
+	chunk->bad = bits_alloc(chunk);
+	chunk->retired = bits_alloc(chunk);
 	if (!chunk->free || !chunk->bad || !chunk->retired) {
 		chunk_free(chunk);
 		return NULL;

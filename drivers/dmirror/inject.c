@@ -12,6 +12,7 @@ static const char * const names[DMIRROR_INJECT_NR] = {
 	[DMIRROR_INJECT_PT_RESERVE] = "pt_reserve",
 	[DMIRROR_INJECT_PT_SET] = "pt_set",
 	[DMIRROR_INJECT_CHUNK_ALLOC] = "chunk_alloc",
+	[DMIRROR_INJECT_CHUNK_BITS] = "chunk_bits",
 	[DMIRROR_INJECT_CHUNK_ADD] = "chunk_add",
 	[DMIRROR_INJECT_BLOCK_ALLOC] = "block_alloc",
 	[DMIRROR_INJECT_BACKING_ALLOC] = "backing_alloc",
@@ -20,6 +21,9 @@ static const char * const names[DMIRROR_INJECT_NR] = {
 	[DMIRROR_INJECT_ARRAY_ALLOC] = "array_alloc",
 	[DMIRROR_INJECT_COPY] = "copy",
 	[DMIRROR_INJECT_FINISH_ALLOC] = "finish_alloc",
+	[DMIRROR_INJECT_MIRROR_ALLOC] = "mirror_alloc",
+	[DMIRROR_INJECT_NOTIFIER] = "notifier",
+	[DMIRROR_INJECT_PUBLISH] = "publish",
 };
 
 bool dmirror_should_fail(enum dmirror_inject_point point)

@@ -22,6 +22,7 @@
  *	update lock
  * @DMIRROR_INJECT_PT_SET: a slot that went away again before it was filled
  * @DMIRROR_INJECT_CHUNK_ALLOC: the descriptor of a chunk of device memory
+ * @DMIRROR_INJECT_CHUNK_BITS: one of a chunk's bitmaps
  * @DMIRROR_INJECT_CHUNK_ADD: the memory kind's own part of adding a chunk
  * @DMIRROR_INJECT_BLOCK_ALLOC: the descriptor of a backing block
  * @DMIRROR_INJECT_BACKING_ALLOC: the folio that stands for device storage
@@ -31,12 +32,19 @@
  * @DMIRROR_INJECT_COPY: a page that cannot be read, as after a memory error
  * @DMIRROR_INJECT_FINISH_ALLOC: the note between the two passes of an
  *	invalidation
+ * @DMIRROR_INJECT_MIRROR_ALLOC: the descriptor of a mirror
+ * @DMIRROR_INJECT_NOTIFIER: core mm's part of a mirror
+ * @DMIRROR_INJECT_PUBLISH: the driver core's part of letting a device be opened
  * @DMIRROR_INJECT_NR: number of points
+ *
+ * First those in the work on pages; from @DMIRROR_INJECT_MIRROR_ALLOC on, those
+ * in the making of mirrors and devices.
  */
 enum dmirror_inject_point {
 	DMIRROR_INJECT_PT_RESERVE,
 	DMIRROR_INJECT_PT_SET,
 	DMIRROR_INJECT_CHUNK_ALLOC,
+	DMIRROR_INJECT_CHUNK_BITS,
 	DMIRROR_INJECT_CHUNK_ADD,
 	DMIRROR_INJECT_BLOCK_ALLOC,
 	DMIRROR_INJECT_BACKING_ALLOC,
@@ -45,6 +53,9 @@ enum dmirror_inject_point {
 	DMIRROR_INJECT_ARRAY_ALLOC,
 	DMIRROR_INJECT_COPY,
 	DMIRROR_INJECT_FINISH_ALLOC,
+	DMIRROR_INJECT_MIRROR_ALLOC,
+	DMIRROR_INJECT_NOTIFIER,
+	DMIRROR_INJECT_PUBLISH,
 	DMIRROR_INJECT_NR,
 };
 

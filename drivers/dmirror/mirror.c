@@ -168,6 +168,34 @@ static const struct mmu_interval_notifier_ops two_pass_ops = {
 	.invalidate_finish = mirror_invalidate_finish,
 };
 
+static struct dmirror_mirror *mirror_alloc(struct dmirror_devmem *devmem)
+{
+	struct dmirror_mirror *mirror;
+
+	if (dmirror_should_fail(DMIRROR_INJECT_MIRROR_ALLOC))
+		return NULL;
+	mirror = kzalloc_obj(*mirror);
+	if (!mirror)
+		return NULL;
+
+	dmirror_pt_init(&mirror->pt);
+	mirror->devmem = devmem;
+	atomic_long_set(&mirror->refused, 0);
+	return mirror;
+}
+
+static int mirror_register(struct dmirror_mirror *mirror, struct mm_struct *mm,
+			   bool two_pass)
+{
+	if (dmirror_should_fail(DMIRROR_INJECT_NOTIFIER))
+		return -ENOMEM;
+
+	return mmu_interval_notifier_insert(&mirror->notifier, mm, 0,
+					    ULONG_MAX & PAGE_MASK,
+					    two_pass ? &two_pass_ops :
+					    &one_pass_ops);
+}
+
 struct dmirror_mirror *dmirror_mirror_create(struct mm_struct *mm,
 					     struct dmirror_devmem *devmem,
 					     bool two_pass)
@@ -179,17 +207,10 @@ struct dmirror_mirror *dmirror_mirror_create(struct mm_struct *mm,
 		return ERR_PTR(-ESRCH);
 
 	ret = -ENOMEM;
-	mirror = kzalloc_obj(*mirror);
+	mirror = mirror_alloc(devmem);
 	if (!mirror)
 		goto out_mmput;
-
-	dmirror_pt_init(&mirror->pt);
-	mirror->devmem = devmem;
-	atomic_long_set(&mirror->refused, 0);
-	ret = mmu_interval_notifier_insert(&mirror->notifier, mm, 0,
-					   ULONG_MAX & PAGE_MASK,
-					   two_pass ? &two_pass_ops :
-					   &one_pass_ops);
+	ret = mirror_register(mirror, mm, two_pass);
 	if (ret)
 		goto out_free;
 	mmput(mm);

@@ -85,11 +85,10 @@ EXPORT_SYMBOL_IF_KUNIT(dmirror_mm_is_zero_page);
 
 #if IS_ENABLED(CONFIG_DEVICE_PRIVATE)
 
-struct resource *__dmirror_mm_region_request(unsigned long size)
+static struct resource *free_region(unsigned long size)
 {
-	return request_free_mem_region(&iomem_resource, size, "dmirror");
+	return request_free_mem_region(&iomem_resource, size, DMIRROR_REGION_NAME);
 }
-EXPORT_SYMBOL_IF_KUNIT(__dmirror_mm_region_request);
 
 int __dmirror_mm_pagemap_add(struct dev_pagemap *pagemap)
 {
@@ -201,11 +200,10 @@ void dmirror_mm_device_finalize(unsigned long *src, unsigned long *dst,
 
 #else /* !CONFIG_DEVICE_PRIVATE */
 
-struct resource *__dmirror_mm_region_request(unsigned long size)
+static struct resource *free_region(unsigned long size)
 {
 	return ERR_PTR(-EOPNOTSUPP);
 }
-EXPORT_SYMBOL_IF_KUNIT(__dmirror_mm_region_request);
 
 int __dmirror_mm_pagemap_add(struct dev_pagemap *pagemap)
 {
@@ -273,14 +271,24 @@ void dmirror_mm_device_finalize(unsigned long *src, unsigned long *dst,
 struct resource *dmirror_mm_region_request(unsigned long size)
 {
 	KUNIT_STATIC_STUB_REDIRECT(dmirror_mm_region_request, size);
-	return __dmirror_mm_region_request(size);
+	return free_region(size);
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_mm_region_request);
+
+struct resource *dmirror_mm_region_claim(const struct range *region)
+{
+	struct resource *res = request_mem_region(region->start,
+						  range_len(region),
+						  DMIRROR_REGION_NAME);
+
+	return res ?: ERR_PTR(-EBUSY);
+}
 
 void dmirror_mm_region_release(struct resource *res)
 {
 	release_mem_region(res->start, resource_size(res));
 }
+EXPORT_SYMBOL_IF_KUNIT(dmirror_mm_region_release);
 
 int dmirror_mm_pagemap_add(struct dev_pagemap *pagemap)
 {

@@ -8,9 +8,9 @@
  *
  * Every call into a part of mm that a kernel may lack, every #ifdef about one
  * and every difference between kernel versions is here and nowhere else. A
- * function that a test may redirect (KUnit static stub) has a twin with two
- * underscores that a replacement can call through. Redirects follow the task
- * that runs a case, so none sits in a function that exit_mmap() can reach.
+ * test may redirect a function (KUnit static stub); where its replacement has
+ * to call through, there is a twin with two underscores. Redirects follow the
+ * task that runs a case, so none sits in a function that exit_mmap() can reach.
  */
 #ifndef DMIRROR_MM_H
 #define DMIRROR_MM_H
@@ -21,6 +21,9 @@
 #include <linux/mm.h>
 
 struct resource;
+
+/* What /proc/iomem calls device memory. */
+#define DMIRROR_REGION_NAME "dmirror"
 
 /**
  * dmirror_mm_range_fault - hmm_range_fault() with mmap_lock taken inside
@@ -99,10 +102,19 @@ bool dmirror_mm_is_zero_page(struct page *page);
  * Return: the resource, or an ERR_PTR().
  */
 struct resource *dmirror_mm_region_request(unsigned long size);
-struct resource *__dmirror_mm_region_request(unsigned long size);
 
 /**
- * dmirror_mm_region_release - undo dmirror_mm_region_request()
+ * dmirror_mm_region_claim - a range of physical addresses of the caller's
+ * @region: the range
+ *
+ * Context: process context, may sleep.
+ * Return: the resource, or ERR_PTR(-EBUSY) if RAM or another driver's range is
+ * in it.
+ */
+struct resource *dmirror_mm_region_claim(const struct range *region);
+
+/**
+ * dmirror_mm_region_release - undo a request or a claim
  * @res: the resource, freed
  *
  * Context: process context, may sleep.

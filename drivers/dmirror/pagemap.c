@@ -130,6 +130,17 @@ static void coherent_chunk_del(struct dmirror_chunk *chunk)
 	dmirror_mm_pagemap_del(&chunk->pagemap);
 }
 
+struct resource *dmirror_pagemap_claim(const struct range *region)
+{
+	if (region->end < region->start ||
+	    !IS_ALIGNED(region->start | range_len(region),
+			DMIRROR_PAGEMAP_ALIGN))
+		return ERR_PTR(-EINVAL);
+
+	return dmirror_mm_region_claim(region);
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_pagemap_claim);
+
 static void chunk_folio_prep(struct dmirror_chunk *chunk, struct page *page,
 			     unsigned int order)
 {

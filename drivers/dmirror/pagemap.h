@@ -37,4 +37,18 @@ extern const struct dmirror_devmem_ops dmirror_pagemap_private_ops;
  */
 extern const struct dmirror_devmem_ops dmirror_pagemap_coherent_ops;
 
+/**
+ * dmirror_pagemap_claim - make sure that coherent memory can be somewhere
+ * @region: where, as in the device memory's region
+ *
+ * memremap_pages() finds out as well, but late, and complains with a stack
+ * trace. The claim also keeps other drivers out, and shows in /proc/iomem.
+ *
+ * Context: process context, may sleep.
+ * Return: a resource for dmirror_mm_region_release(), or an ERR_PTR(): -EINVAL
+ * if @region is empty, wraps, or is not made of DMIRROR_PAGEMAP_ALIGN bytes;
+ * -EBUSY if it is RAM or claimed, in part or as a whole.
+ */
+struct resource *dmirror_pagemap_claim(const struct range *region);
+
 #endif /* DMIRROR_PAGEMAP_H */

@@ -78,15 +78,13 @@ EXPORT_SYMBOL_IF_KUNIT(dmirror_pt_reserve);
 int dmirror_pt_set(struct dmirror_pt *pt, unsigned long vpn, struct page *page,
 		   enum dmirror_perm perm)
 {
-	void *old;
+	void *old = XA_ERROR(-ENOMEM);
 
 	lockdep_assert_held(&pt->lock);
 
-	if (dmirror_should_fail(DMIRROR_INJECT_PT_SET))
-		return -ENOMEM;
-
-	old = xa_store(&pt->entries, vpn, entry_make(page, perm),
-		       GFP_NOWAIT | __GFP_NOWARN);
+	if (!dmirror_should_fail(DMIRROR_INJECT_PT_SET))
+		old = xa_store(&pt->entries, vpn, entry_make(page, perm),
+			       GFP_NOWAIT | __GFP_NOWARN);
 	if (xa_is_err(old))
 		return xa_err(old);
 	if (!old)
