@@ -23,6 +23,8 @@ CHECKPATCH_EXCEPTIONS: Dict[str, str] = {
     'UNKNOWN_COMMIT_ID': 'the commits that patches name are the kernel\'s, '
                          'and git knows this project only',
     'BIT_MACRO': 'uapi.h is used by programs, which have no BIT_ULL()',
+    'PREFER_DEFINED_ATTRIBUTE_MACRO': 'nor have they __printf(), unless they '
+                                      'define it',
 }
 
 # And for files of trace events alone, which are no ordinary C.

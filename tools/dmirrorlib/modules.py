@@ -129,7 +129,8 @@ class Session(run.Session):
             params.get(name, kernel).append(
                 rest if dot and name in params else word)
         plan = selftest_build.Plan(
-            [Module(f, params[Module(f).name]) for f in files], rounds)
+            [Module(f, params[Module(f).name]) for f in files],
+            rounds=rounds)
         selftest.initramfs(self.folder).write_bytes(
             selftest_build.initramfs(self._init, plan))
         return kernel

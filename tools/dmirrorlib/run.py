@@ -177,7 +177,10 @@ class Session:
         folder: the build directory.
 
     into: where the next run leaves its folder; None is the cache.
+    apart: suites that are not in the counts of the verdict.
     """
+
+    apart: Sequence[str] = ()
 
     def __init__(self, tier: Tier, tree: Tree, opts: Options,
                  folder: Path) -> None:
@@ -330,7 +333,8 @@ class Session:
             run_folder.write_commands()
         result = verdict.judge(tier.name, chosen, boots, expected,
                                bool(self.opts.glob), tier.skips,
-                               known=self.known_failures())
+                               known=self.known_failures(),
+                               apart=self.apart)
         result.seconds = time.monotonic() - began
         result.folder = str(run_folder.path)
         result.data = run_folder.write_results(result,

@@ -5,11 +5,12 @@ hmm-tests as its user space, and a verdict on what they say.
 
 from __future__ import annotations
 
+import errno
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from . import (cache, ktap, packages, run, selftest_build, selftest_tap,
                tiers, variants, verdict)
@@ -17,6 +18,7 @@ from .errors import ToolError, UsageError
 from .guest import Line
 from .run import PlanList
 from .rundir import RunDir
+from .selftest_build import Life
 from .selftest_tap import Test
 from .source import Tree
 from .tiers import GRAFT, Tier
@@ -42,6 +44,11 @@ _DEBUG = f'{GRAFT}/kunit/debug.kunitconfig'
 
 # Two chunks of the size that lib/test_hmm.c gives each coherent device.
 _CHUNK = 256 << 20
+
+# Physical addresses for drivers that must not load: RAM of every guest, and
+# what is nobody's. Where they would load, nothing is touched there.
+_RAM = 512 << 20
+_FREE = 8 << 30
 
 
 @dataclass(frozen=True)
@@ -122,20 +129,69 @@ class Setup:
             return []
         return [f'spm_addr_dev{i}={at:#x}' for i, at in enumerate(self.spm())]
 
+    def lives(self) -> List[Life]:
+        """Return the cases of the driver's life cycle.
+
+        Only of ours: what the other one does is no verdict on it.
+        """
+        if self.driver.name != 'ours':
+            return []
+        found: List[Life] = [] if self.on_uml else _module_lives()
+        if not self.coherent:
+            return found
+        places = [(at, at + _CHUNK - 1) for at in self.spm()]
+        params = self.params()
+        if not self.on_uml:
+            found.append(Life('coherent_pages_come_home', params, nodes=4,
+                              deed='pages', device=2, places=places))
+        return [*found, Life('coherent_devices_are_where_they_were_told',
+                             params, nodes=4, deed='places', places=places)]
+
     def plan(self, folder: Path, args: Sequence[str],
-             tests: Path = Path('hmm-tests')) -> selftest_build.Plan:
+             tests: Optional[Path] = Path('hmm-tests'),
+             lives: Sequence[Life] = ()) -> selftest_build.Plan:
         """Return what the guest is to do.
 
         Args:
             folder: the build directory.
             args: the test program's arguments.
-            tests: the test program.
+            tests: the test program; None to leave it out.
+            lives: the cases of the driver's life cycle.
         """
         modules = [] if self.on_uml else [selftest_build.Module(
             folder / self.driver.module, self.params())]
         return selftest_build.Plan(
-            modules, devices=4 if self.coherent else 2, tests=tests,
+            modules, lives, devices=4 if self.coherent else 2, tests=tests,
             args=list(args), poweroff=self.on_uml)
+
+
+def _module_lives() -> List[Life]:
+    """Return the life cycle of a driver that is a module, private memory."""
+    def at(first: int, second: int, *more: str) -> List[str]:
+        return [f'spm_addr_dev0={first:#x}', f'spm_addr_dev1={second:#x}',
+                *more]
+
+    far = _FREE + _CHUNK
+    return [
+        Life('one_address_makes_no_coherent_device',
+             [f'spm_addr_dev0={_FREE:#x}'], nodes=2),
+        Life('other_address_makes_no_coherent_device',
+             [f'spm_addr_dev1={_FREE:#x}'], nodes=2),
+        Life('coherent_device_without_memory_is_refused',
+             at(_FREE, far, 'spm_size=0'), errno.EINVAL),
+        Life('odd_size_is_refused', at(_FREE, far, 'spm_size=0x300001'),
+             errno.EINVAL),
+        Life('first_odd_address_is_refused', at(_FREE + 4096, far),
+             errno.EINVAL),
+        Life('second_odd_address_is_refused', at(_FREE, far + 4096),
+             errno.EINVAL),
+        Life('ram_is_refused', at(_RAM, _FREE), errno.EBUSY),
+        Life('ram_of_the_second_is_refused', at(_FREE, _RAM), errno.EBUSY),
+        Life('one_place_for_two_is_refused', at(_FREE, _FREE + _CHUNK // 2),
+             errno.EBUSY),
+        Life('open_file_keeps_the_driver', nodes=2, deed='open'),
+        Life('pages_come_home', nodes=2, deed='pages'),
+    ]
 
 
 def get_setup(tier: str, driver: str, coherent: bool) -> Setup:
@@ -170,6 +226,20 @@ def cases(tree: Tree) -> List[Test]:
         raise ToolError(f'{source} has no TEST_F() case: use a kernel tree '
                         'of 7.2 or newer.')
     return found
+
+
+def pairs(setup: Setup, tree: Tree) -> PlanList:
+    """Return all that a setup runs, as (suite, case).
+
+    Args:
+        setup: the setup.
+        tree: the kernel tree.
+
+    Raises:
+        ToolError: see cases.
+    """
+    return [*((selftest_tap.LIFE, life.name) for life in setup.lives()),
+            *(test.pair for test in cases(tree))]
 
 
 @contextmanager
@@ -209,6 +279,8 @@ class Session(run.Session):
         folder: the build directory.
     """
 
+    apart = (selftest_tap.LIFE,)
+
     def __init__(self, setup: Setup, tree: Tree, opts: run.Options,
                  folder: Path) -> None:
         super().__init__(with_initramfs(setup.tier(), folder), tree, opts,
@@ -238,7 +310,7 @@ class Session(run.Session):
 
     def plan(self) -> PlanList:
         """Return all cases, as (variant, case)."""
-        return [test.pair for test in cases(self.tree)]
+        return pairs(self.setup, self.tree)
 
     def barred(self) -> Dict[Tuple[str, str], str]:
         """Return the cases that are not run at all, with the reasons."""
@@ -293,12 +365,15 @@ class Session(run.Session):
         barred = self.barred()
         wanted = set(plan) - set(barred)
         chosen = [test for test in tests if test.pair in wanted]
+        lives = [life for life in self.setup.lives()
+                 if (selftest_tap.LIFE, life.name) in wanted]
         args: List[str] = []
         if len(chosen) < len(tests):
             args = [word for test in chosen for word in ('-r', test.full)]
         init, program = self._programs
         initramfs(self.folder).write_bytes(selftest_build.initramfs(
-            init, self.setup.plan(self.folder, args, program)))
+            init, self.setup.plan(self.folder, args,
+                                  program if chosen else None, lives)))
         seen: List[Line] = []
         kernel_args = [*self.tier.kernel_args, *self.opts.kernel_args]
         with self._guest(kernel_args, console, limit) as guest:
@@ -306,7 +381,7 @@ class Session(run.Session):
             end = guest.end
         boot = selftest_tap.examine(
             chosen, [s.text for s in seen], [s.at for s in seen], report,
-            end, console.name)
+            end, console.name, [life.name for life in lives])
         for pair, why in barred.items():
             if pair in plan:
                 boot.cases.append(ktap.Case(*pair, '', 'skip', why))

@@ -11,14 +11,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from . import proc, selftest_cpio as cpio
 from .errors import ToolError
 
 SELFTESTS = 'tools/testing/selftests'
 TESTS_SOURCE = f'{SELFTESTS}/mm/hmm-tests.c'
-INIT_SOURCE = Path(__file__).resolve().parents[1] / 'init' / 'init.c'
+_INIT = Path(__file__).resolve().parents[1] / 'init'
+INIT_SOURCES = tuple(_INIT / name for name in ('init.c', 'modules.c',
+                                               'life.c'))
 
 # What hmm-tests has been linked with over the versions, for a Makefile that
 # does not say it in the way known here.
@@ -44,11 +46,43 @@ class Module:
         return self.path.stem.replace('-', '_')
 
 
+@dataclass(frozen=True)
+class Life:
+    """A case of the driver's life cycle; see tools/init/init.c.
+
+    name: its name.
+    params: parameters of the driver.
+    fails: the errno for which it must not load; 0 if it has to load.
+    nodes: how many devices it makes.
+    deed: what to do while it is loaded; '' for nothing.
+    device: the device that this is about.
+    places: first and last physical address of each coherent device.
+    """
+    name: str
+    params: Sequence[str] = ()
+    fails: int = 0
+    nodes: int = 0
+    deed: str = ''
+    device: int = 0
+    places: Sequence[Tuple[int, int]] = ()
+
+    def lines(self) -> List[str]:
+        """Return it as the init reads it."""
+        lines = [f'life {self.name}', *(f'with {p}' for p in self.params),
+                 f'fails {self.fails}', f'nodes {self.nodes}',
+                 f'device {self.device}']
+        if self.deed:
+            lines.append(f'deed {self.deed}')
+        return lines + [f'place {first:#x}-{last:#x}'
+                        for first, last in self.places]
+
+
 @dataclass
 class Plan:
     """What the init is to do; see tools/init/init.c.
 
     modules: to be loaded, in order, and unloaded.
+    lives: the life cycle of the last module, or of a driver that is built in.
     rounds: how often.
     devices: how many nodes the driver has to make.
     tests: the test program on this machine; None if loading is all.
@@ -56,6 +90,7 @@ class Plan:
     poweroff: power the guest off at the end; else it reboots.
     """
     modules: Sequence[Module] = ()
+    lives: Sequence[Life] = ()
     rounds: int = 1
     devices: int = 0
     tests: Optional[Path] = None
@@ -68,6 +103,8 @@ class Plan:
         for module in self.modules:
             lines.append(f'module /{module.path.name}')
             lines += [f'param {param}' for param in module.params]
+        for life in self.lives:
+            lines += life.lines()
         lines += [f'rounds {self.rounds}', f'devices {self.devices}',
                   f'end {"poweroff" if self.poweroff else "reboot"}']
         if self.tests:
@@ -134,7 +171,7 @@ def build_init(folder: Path, flags: Sequence[str] = ()) -> Path:
     Raises:
         ToolError: it does not compile.
     """
-    return _compile(folder, ['-Wextra', *flags, str(INIT_SOURCE)],
+    return _compile(folder, ['-Wextra', *flags, *map(str, INIT_SOURCES)],
                     folder / 'init')
 
 

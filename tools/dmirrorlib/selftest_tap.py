@@ -18,6 +18,7 @@ from . import ktap, splat, verdict
 from .guest import End
 
 TESTS = 'hmm-tests'     # the program, and what its taint is filed under
+LIFE = 'life_cycle'     # the suite of the init's own cases
 
 _FIXTURE = re.compile(r'^FIXTURE\((\w+)\)', re.M)
 _VARIANT = re.compile(r'^FIXTURE_VARIANT_ADD\((\w+),\s*(\w+)\)', re.M)
@@ -29,6 +30,8 @@ _PLAN = re.compile(_LINE + r'1\.\.(\d+)$')
 _RUN = re.compile(_LINE + r'#  RUN +(\S+) \.\.\.$')
 _RESULT = re.compile(_LINE + r'(ok|not ok) \d+ (?:- )?(\S+)(?: # (.*))?$')
 _INIT = re.compile(_LINE + r'# selftest: (.*)$')
+_LIFE = re.compile(_LINE + r'# selftest: life (\S+)$')
+_LIVED = re.compile(_LINE + r'# selftest: (ok|not ok) ([^\s:]+)(?:: (.*))?$')
 _MASK = re.compile(r'(?:0x)?[0-9a-f]+')
 _FAILED = re.compile(_LINE + r'# \S+?:\d+:\w+:(.*)$')
 _ENDED = re.compile(_LINE + r'# \S+: (Test (?:terminated|ended|exited|failed)'
@@ -115,10 +118,13 @@ class Place(ktap.Walk):
     """ktap.Walk of a flat TAP document.
 
     running: what had begun and has no result; ('', '') for nothing.
+    lives: the results of the driver's life cycle: the event, which has the
+        reason of a failure for its directive.
     announced: how many cases the program said that it runs; None if it did
         not say.
     """
     running: Tuple[str, str] = ('', '')
+    lives: List[ktap.Event] = field(default_factory=list)
     announced: Optional[int] = None
 
 
@@ -134,6 +140,7 @@ def walk(lines: Sequence[str], plan: Sequence[Test]) -> Place:
     begin = 0
     for i, line in enumerate(lines):
         if not place.started:
+            begin = _walk_life(place, i, line, begin)
             place.started = bool(_START.match(line))
             continue
         count = _PLAN.match(line)
@@ -154,6 +161,40 @@ def walk(lines: Sequence[str], plan: Sequence[Test]) -> Place:
         place.running = ('', '')
         place.tail = begin = i + 1
     return place
+
+
+def _walk_life(place: Place, i: int, line: str, begin: int) -> int:
+    """Take in a line of those before the tests.
+
+    Returns:
+        Where what is running began.
+    """
+    life, lived = _LIFE.match(line), _LIVED.match(line)
+    if life:
+        place.running = (LIFE, life.group(1))
+        place.tail = begin = i
+    place.owners[i] = place.running
+    if lived:
+        place.lives.append(ktap.Event(
+            i, begin, LIFE, lived.group(2), '', lived.group(1) == 'ok',
+            lived.group(3) or ''))
+        place.running = ('', '')
+        place.tail = begin = i + 1
+    return begin
+
+
+def _lives(place: Place, lines: Sequence[str],
+           times: Sequence[float]) -> List[ktap.Case]:
+    """Return the cases of the driver's life cycle."""
+    found = []
+    for event in place.lives:
+        log = list(lines[event.begin:event.line])[-ktap.LOG_LINES:]
+        took = (times[event.line] - times[event.begin]) if times else 0.0
+        found.append(ktap.Case(
+            LIFE, event.case, '', 'pass' if event.ok else 'fail',
+            '' if event.ok else event.directive, [] if event.ok else log,
+            took))
+    return found
 
 
 def _pair(name: str, pairs: Dict[str, Tuple[str, str]]) -> Tuple[str, str]:
@@ -198,7 +239,8 @@ def failure(log: Sequence[str]) -> str:
 
 def examine(plan: Sequence[Test], lines: Sequence[str],
             times: Sequence[float], report: ktap.Report, end: End,
-            console: str = 'console.log') -> verdict.Boot:
+            console: str = 'console.log',
+            lives: Sequence[str] = ()) -> verdict.Boot:
     """Put together what one boot's console says.
 
     Args:
@@ -208,6 +250,7 @@ def examine(plan: Sequence[Test], lines: Sequence[str],
         report: what the tree's parser made of the same lines.
         end: how the guest ended.
         console: the console file's name, for the messages.
+        lives: the cases of the driver's life cycle.
     """
     place = walk(lines, plan)
     init = said(lines)
@@ -215,7 +258,10 @@ def examine(plan: Sequence[Test], lines: Sequence[str],
     for case in cases:
         if case.status == 'fail':
             case.reason = case.reason or failure(case.log)
-    pairs = [test.pair for test in plan]
+    if not plan:
+        report = ktap.Report(None, [])  # there is nothing to be parsed
+    cases = _lives(place, lines, times) + cases
+    pairs = [*((LIFE, name) for name in lives), *(t.pair for t in plan)]
     done = {(c.suite, c.name) for c in cases}
     boot = verdict.Boot(
         pairs, cases, [], {}, list(report.errors), [], end, init.begun,
@@ -250,17 +296,18 @@ def _init_reasons(boot: verdict.Boot, init: Said,
     """Return what the guest's init has to say against a boot."""
     reasons = [f'The guest\'s init reports: {text}.'
                for text in init.problems]
-    if place.announced is not None and place.announced != len(boot.plan):
+    tests = sum(suite != LIFE for suite, _ in boot.plan)
+    if place.announced is not None and place.announced != tests:
         reasons.append(f'{TESTS} announced {place.announced} cases, but '
-                       f'{len(boot.plan)} were to run.')
+                       f'{tests} were to run.')
     if any(c.status in ('crash', 'hang') for c in boot.cases):
         return reasons      # the guest was not there to say more
-    failed = any(c.status == 'fail' for c in boot.cases)
+    failed = any(c.status == 'fail' and c.suite != LIFE for c in boot.cases)
     wanted = 'exited with 1' if failed else 'exited with 0'
     if init.status and init.status != wanted:
         reasons.append(f'{TESTS} {init.status}, which its results do not '
                        'explain.')
-    elif not init.status and not init.problems:
+    elif tests and not init.status and not init.problems:
         reasons.append(f'Nothing was said about how {TESTS} ended.')
     if not init.ended:
         reasons.append('The end marker ("# selftest: end") is missing: the '

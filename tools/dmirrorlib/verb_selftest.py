@@ -10,7 +10,8 @@ from typing import IO, Any, Dict, List
 from . import options, selftest, source, verb_run
 
 HELP = ('Run the kernel tree\'s own, unmodified hmm-tests as the user space '
-        'of a small guest, and give a verdict.')
+        'of a small guest, after the driver\'s own life cycle, and give a '
+        'verdict.')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +50,9 @@ def _run(args: argparse.Namespace, setup: selftest.Setup,
     out: IO[str] = sys.stderr if args.json == '-' else sys.stdout
     tree = source.find_tree(args.kdir, args.kernel)
     if args.list:
-        pairs = [test.pair for test in selftest.cases(tree)]
-        return verb_run.list_plan(setup.tier().name, pairs, args.filter, out,
-                                  data)
+        return verb_run.list_plan(setup.tier().name,
+                                  selftest.pairs(setup, tree), args.filter,
+                                  out, data)
     opts = options.run_options(args, out)
     with selftest.prepared(setup, tree, opts) as session:
         result = session.run()

@@ -74,7 +74,9 @@ class Verdict:
     reasons: why it is not green, one sentence each; empty if it is.
     notes: worth telling, but not red.
     cases: one per planned case, plus one per parameter.
-    counts: planned cases per status.
+    counts: planned cases per status, without those counted apart.
+    apart: of the suites counted apart, how many cases passed and how many
+        there were.
     known_bugs: the skipped ones that prove a known bug of the kernel's, with
         the reason.
     known_failures: the failed ones that are known to fail on this kernel,
@@ -97,6 +99,7 @@ class Verdict:
     known_failures: Dict[str, str] = field(default_factory=dict)
     complaints: List[str] = field(default_factory=list)
     seeds: List[str] = field(default_factory=list)
+    apart: Dict[str, Tuple[int, int]] = field(default_factory=dict)
     seconds: float = 0.0
     folder: str = ''
     data: Dict[str, Any] = field(default_factory=dict)
@@ -130,6 +133,8 @@ class Verdict:
         if self.splats:
             text += f', {len(self.splats)} kernel complaint' + (
                 's' if len(self.splats) > 1 else '')
+        for suite, (passed, total) in self.apart.items():
+            text += f', {suite} {passed} of {total}'
         text += (f' in {self.guest_seconds:.1f} s (guest), '
                  f'{self.seconds:.1f} s (all)')
         return text + (f', {self.boots} boots' if self.boots > 1 else '')
@@ -141,7 +146,9 @@ class Verdict:
             'error' if self.code == EXIT_INFRA else 'fail',
             'exit_code': self.code, 'summary': self.summary(),
             'reasons': self.reasons, 'notes': self.notes,
-            'counts': self.counts, 'known_bugs': self.known_bugs,
+            'counts': self.counts,
+            'apart': {suite: list(n) for suite, n in self.apart.items()},
+            'known_bugs': self.known_bugs,
             'known_failures': self.known_failures,
             'complaints': self.complaints, 'seeds': self.seeds,
             'boots': self.boots,
@@ -304,7 +311,8 @@ def judge(tier: str, plan: Plan, boots: Sequence[Boot],
           expected: Dict[str, str], filtered: bool,
           skips_file: str = 'the list of expected skips',
           allowed_taint: int = splat.TAINT_TEST,
-          known: Optional[Mapping[str, Known]] = None) -> Verdict:
+          known: Optional[Mapping[str, Known]] = None,
+          apart: Collection[str] = ()) -> Verdict:
     """Decide whether a run was green.
 
     Args:
@@ -317,10 +325,12 @@ def judge(tier: str, plan: Plan, boots: Sequence[Boot],
         skips_file: its name, for the messages.
         allowed_taint: bits that the kernel's taint mask may have.
         known: the known failures (see known.read).
+        apart: suites that are not in the counts, but judged like the others.
     """
     cases = _merge(plan, boots)
     heads = [c for c in cases if not c.param]
-    counts = {s: sum(c.status == s for c in heads)
+    counted = [c for c in heads if c.suite not in apart]
+    counts = {s: sum(c.status == s for c in counted)
               for s in ('pass', 'fail', 'skip', 'crash', 'hang', 'missing')}
     reasons: List[str] = []
     notes: List[str] = []
@@ -332,7 +342,7 @@ def judge(tier: str, plan: Plan, boots: Sequence[Boot],
         if case.key not in failures:
             reasons += _case_reasons(case, cases)
     _judge_skips(cases, expected, filtered, skips_file, reasons, notes)
-    if plan and counts['skip'] == len(plan):
+    if counted and counts['skip'] == len(counted):
         reasons.append('Every case was skipped: nothing was tested.')
     complaints: List[str] = []
     for number, boot in enumerate(boots, 1):
@@ -351,7 +361,19 @@ def judge(tier: str, plan: Plan, boots: Sequence[Boot],
     return Verdict(tier, code, reasons, notes, cases, splats, counts,
                    sum(b.end.seconds for b in boots), len(boots), bugs,
                    failures, complaints,
-                   list(dict.fromkeys(s for b in boots for s in b.seeds)))
+                   list(dict.fromkeys(s for b in boots for s in b.seeds)),
+                   _apart(heads, apart))
+
+
+def _apart(heads: Sequence[ktap.Case],
+           suites: Collection[str]) -> Dict[str, Tuple[int, int]]:
+    """Return how many cases passed, and how many there are, per suite."""
+    found: Dict[str, Tuple[int, int]] = {}
+    for suite in suites:
+        states = [c.status for c in heads if c.suite == suite]
+        if states:
+            found[suite] = (states.count('pass'), len(states))
+    return found
 
 
 def _known_failures(cases: Sequence[ktap.Case],

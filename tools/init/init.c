@@ -29,51 +29,25 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "init.h"
+
 #define PLAN		"/plan"
-#define NODE		"/dev/hmm_dmirror"
-#define MAX_ARGS	1024
-#define MAX_MODULES	8
-#define LINE_SIZE	512
 #define FILE_SIZE	(256 * 1024)
 
-struct module {
-	char	path[LINE_SIZE];
-	char	name[LINE_SIZE];
-	char	params[4 * LINE_SIZE];
-};
-
-/* What PLAN says. */
-struct plan {
-	struct module	modules[MAX_MODULES];
-	unsigned int	nmodules;
-	unsigned int	rounds;
-	unsigned int	devices;
-	bool		poweroff;
-	char		*tests;
-	char		*args[MAX_ARGS + 2];	/* of the tests, then NULL */
-	unsigned int	nargs;
-};
-
-/* The files that show what modules have registered, at one time. */
-struct traces {
-	char	*iomem;
-	char	*devices;
-	char	*modules;
-};
-
 static int kmsg = -1;
+
+/* A case is under way, and the first thing that speaks against it. */
+static bool in_case;
+static char first_wrong[LINE_SIZE];
 
 /* One write is one record. Should it fail, nobody could be told. */
 static void write_record(const char *text)
@@ -82,17 +56,55 @@ static void write_record(const char *text)
 		return;
 }
 
-#define say(fmt, ...)							\
-do {									\
-	char record[2 * LINE_SIZE];					\
-									\
-	snprintf(record, sizeof(record), "# selftest: " fmt,		\
-		 ##__VA_ARGS__);					\
-	write_record(record);						\
-} while (0)
+static void vsay(const char *head, const char *fmt, va_list args)
+{
+	char text[LINE_SIZE], record[2 * LINE_SIZE];
 
-/* Returns a file's text, to be freed, or NULL if it cannot be read. */
-static char *read_text(const char *path)
+	vsnprintf(text, sizeof(text), fmt, args);
+	snprintf(record, sizeof(record), "# selftest: %s%s", head, text);
+	write_record(record);
+}
+
+void say(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsay("", fmt, args);
+	va_end(args);
+}
+
+void problem(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsay(in_case ? "wrong: " : "problem: ", fmt, args);
+	va_end(args);
+	if (!in_case || first_wrong[0])
+		return;
+	va_start(args, fmt);
+	vsnprintf(first_wrong, sizeof(first_wrong), fmt, args);
+	va_end(args);
+}
+
+void begin_case(const char *name)
+{
+	say("life %s", name);
+	first_wrong[0] = '\0';
+	in_case = true;
+}
+
+void end_case(const char *name)
+{
+	in_case = false;
+	if (first_wrong[0])
+		say("not ok %s: %s", name, first_wrong);
+	else
+		say("ok %s", name);
+}
+
+char *read_text(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char *text = malloc(FILE_SIZE);
@@ -122,7 +134,7 @@ static void mount_one(const char *type, const char *where)
 	mkdir(where, 0755);
 	/* Built with CONFIG_DEVTMPFS_MOUNT the kernel may have been first. */
 	if (mount(type, where, type, 0, NULL) && errno != EBUSY)
-		say("problem: %s on %s: %s", type, where, strerror(errno));
+		problem("%s on %s: %s", type, where, strerror(errno));
 }
 
 static void mount_all(void)
@@ -148,8 +160,8 @@ static void set(const char *path, const char *value)
 	if (fd < 0)
 		return;
 	if (write(fd, value, strlen(value)) < 0)
-		say("problem: %s does not take \"%s\": %s", path, value,
-		    strerror(errno));
+		problem("%s does not take \"%s\": %s", path, value,
+			strerror(errno));
 	close(fd);
 }
 
@@ -190,18 +202,66 @@ static bool add_module(struct plan *plan, const char *path)
 	return true;
 }
 
+static bool add_word(char *words, size_t size, const char *word)
+{
+	if (strlen(words) + strlen(word) + 2 > size)
+		return false;
+	strcat(words, word);
+	strcat(words, " ");
+	return true;
+}
+
 static bool add_param(struct plan *plan, const char *param)
 {
-	char *params;
+	struct module *module;
 
 	if (!plan->nmodules)
 		return false;
-	params = plan->modules[plan->nmodules - 1].params;
-	if (strlen(params) + strlen(param) + 2 >
-	    sizeof(plan->modules[0].params))
+	module = &plan->modules[plan->nmodules - 1];
+	return add_word(module->params, sizeof(module->params), param);
+}
+
+static bool add_life(struct plan *plan, const char *name)
+{
+	if (plan->nlives == MAX_LIVES)
 		return false;
-	strcat(params, param);
-	strcat(params, " ");
+	snprintf(plan->lives[plan->nlives++].name, LINE_SIZE, "%s", name);
+	return true;
+}
+
+static bool add_place(struct life *life, const char *value)
+{
+	struct place place;
+
+	if (life->nplaces == MAX_PLACES ||
+	    sscanf(value, "%lx-%lx", &place.from, &place.to) != 2)
+		return false;
+	life->places[life->nplaces++] = place;
+	return true;
+}
+
+/* What belongs to the case that was named last. */
+static bool life_line(struct plan *plan, const char *word, const char *value)
+{
+	struct life *life;
+
+	if (!plan->nlives)
+		return false;
+	life = &plan->lives[plan->nlives - 1];
+	if (!strcmp(word, "with"))
+		return add_word(life->params, sizeof(life->params), value);
+	if (!strcmp(word, "place"))
+		return add_place(life, value);
+	if (!strcmp(word, "fails"))
+		life->fails = strtoul(value, NULL, 10);
+	else if (!strcmp(word, "nodes"))
+		life->nodes = strtoul(value, NULL, 10);
+	else if (!strcmp(word, "deed"))
+		snprintf(life->deed, sizeof(life->deed), "%s", value);
+	else if (!strcmp(word, "device"))
+		life->device = strtoul(value, NULL, 10);
+	else
+		return false;
 	return true;
 }
 
@@ -211,6 +271,8 @@ static bool plan_line(struct plan *plan, const char *word, const char *value)
 		return add_module(plan, value);
 	if (!strcmp(word, "param"))
 		return add_param(plan, value);
+	if (!strcmp(word, "life"))
+		return add_life(plan, value);
 	if (!strcmp(word, "rounds")) {
 		plan->rounds = strtoul(value, NULL, 10);
 	} else if (!strcmp(word, "devices")) {
@@ -224,7 +286,7 @@ static bool plan_line(struct plan *plan, const char *word, const char *value)
 	} else if (!strcmp(word, "end")) {
 		plan->poweroff = !strcmp(value, "poweroff");
 	} else {
-		return false;
+		return life_line(plan, word, value);
 	}
 	return true;
 }
@@ -238,7 +300,7 @@ static void read_plan(struct plan *plan)
 	/* Their name comes first, once it is known. */
 	plan->nargs = 1;
 	if (!text) {
-		say("problem: %s cannot be read", PLAN);
+		problem("%s cannot be read", PLAN);
 		return;
 	}
 	for (line = strtok_r(text, "\n", &next); line;
@@ -248,124 +310,11 @@ static void read_plan(struct plan *plan)
 			*value++ = '\0';
 		if (!value || strlen(value) >= LINE_SIZE ||
 		    !plan_line(plan, line, value))
-			say("problem: %s: \"%s\" is not understood", PLAN,
-			    line);
+			problem("%s: \"%s\" is not understood", PLAN,
+				line);
 	}
 	plan->args[0] = plan->tests;
 	free(text);
-}
-
-static void read_traces(struct traces *traces)
-{
-	traces->iomem = read_text("/proc/iomem");
-	traces->devices = read_text("/proc/devices");
-	traces->modules = read_text("/proc/modules");
-	if (!traces->iomem || !traces->devices || !traces->modules)
-		say("problem: /proc cannot be read");
-}
-
-/* Is there such a line, between newlines or at the text's ends? */
-static bool has_line(const char *text, const char *line, size_t length)
-{
-	while (text) {
-		if (!strncmp(text, line, length) &&
-		    (text[length] == '\n' || !text[length]))
-			return true;
-		text = strchr(text, '\n');
-		text += !!text;
-	}
-	return false;
-}
-
-static void tell_lines(const char *file, const char *what, const char *text,
-		       const char *other)
-{
-	size_t length;
-
-	for (; text && *text; text += length + (text[length] == '\n')) {
-		length = strcspn(text, "\n");
-		if (!has_line(other, text, length))
-			say("problem: %s %s \"%.*s\" after unloading", file,
-			    what, (int)length, text);
-	}
-}
-
-static void free_traces(struct traces *traces)
-{
-	free(traces->iomem);
-	free(traces->devices);
-	free(traces->modules);
-}
-
-/* Modules that are gone have left everything as it was. */
-static void compare_traces(const struct traces *before)
-{
-	struct traces after;
-
-	read_traces(&after);
-	tell_lines("/proc/iomem", "has", after.iomem, before->iomem);
-	tell_lines("/proc/iomem", "lacks", before->iomem, after.iomem);
-	tell_lines("/proc/devices", "has", after.devices, before->devices);
-	tell_lines("/proc/devices", "lacks", before->devices, after.devices);
-	tell_lines("/proc/modules", "has", after.modules, before->modules);
-	free_traces(&after);
-}
-
-static bool load(const struct module *module)
-{
-	int fd = open(module->path, O_RDONLY | O_CLOEXEC);
-
-	say("loading %s", module->name);
-	if (fd < 0 || syscall(SYS_finit_module, fd, module->params, 0)) {
-		say("problem: %s cannot be loaded: %s", module->name,
-		    strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	close(fd);
-	say("loaded %s", module->name);
-	return true;
-}
-
-/* The driver's major number from /proc/devices; 0 if it has none. */
-static unsigned int driver_major(void)
-{
-	char *text = read_text("/proc/devices");
-	unsigned int major = 0;
-	char *line, *next;
-
-	if (!text)
-		return 0;
-	for (line = strtok_r(text, "\n", &next); line && !major;
-	     line = strtok_r(NULL, "\n", &next))
-		if (strcasestr(line, "dmirror"))
-			major = strtoul(line, NULL, 10);
-	free(text);
-	return major;
-}
-
-/*
- * devtmpfs makes the nodes of a driver that has a struct device for each. A
- * node alone proves nothing, so each is opened once.
- */
-static void check_nodes(const struct plan *plan)
-{
-	unsigned int i, major = driver_major();
-	char path[LINE_SIZE];
-	int fd;
-
-	for (i = 0; i < plan->devices; i++) {
-		snprintf(path, sizeof(path), "%s%u", NODE, i);
-		if (access(path, F_OK) && major)
-			mknod(path, S_IFCHR | 0600, makedev(major, i));
-		fd = open(path, O_RDWR | O_CLOEXEC);
-		if (fd < 0)
-			say("problem: %s cannot be opened: %s", path,
-			    strerror(errno));
-		else
-			close(fd);
-	}
 }
 
 static void run_tests(const struct plan *plan)
@@ -384,8 +333,8 @@ static void run_tests(const struct plan *plan)
 		_exit(127);
 	}
 	if (child < 0) {
-		say("problem: the tests cannot be started: %s",
-		    strerror(errno));
+		problem("the tests cannot be started: %s",
+			strerror(errno));
 		return;
 	}
 	/* Orphans of the tests end up here too. */
@@ -393,38 +342,13 @@ static void run_tests(const struct plan *plan)
 		got = waitpid(-1, &status, 0);
 	} while (got != child && (got >= 0 || errno == EINTR));
 	if (got < 0) {
-		say("problem: the tests are lost: %s", strerror(errno));
+		problem("the tests are lost: %s", strerror(errno));
 		return;
 	}
 	if (WIFSIGNALED(status))
 		say("tests died of signal %d", WTERMSIG(status));
 	else
 		say("tests exited with %d", WEXITSTATUS(status));
-}
-
-/* Returns whether the module is gone. */
-static bool unload(const struct module *module)
-{
-	char path[2 * LINE_SIZE];
-	struct stat sb;
-	char *count;
-
-	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", module->name);
-	count = read_text(path);
-	if (!count || strcmp(count, "0\n"))
-		say("problem: %s has %.20s users after the tests", module->name,
-		    count ? strtok(count, "\n") : "an unknown number of");
-	free(count);
-	if (syscall(SYS_delete_module, module->name, O_NONBLOCK)) {
-		say("problem: %s cannot be unloaded: %s", module->name,
-		    strerror(errno));
-		return false;
-	}
-	say("unloaded %s", module->name);
-	snprintf(path, sizeof(path), "/sys/module/%s", module->name);
-	if (!stat(path, &sb))
-		say("problem: /sys has %s after unloading", module->name);
-	return true;
 }
 
 static void tell_taint(void)
@@ -434,29 +358,34 @@ static void tell_taint(void)
 	if (text)
 		say("taint %#lx", strtoul(text, NULL, 10));
 	else
-		say("problem: the kernel's taint cannot be read");
+		problem("the kernel's taint cannot be read");
 	free(text);
 }
 
 /* Loads all modules, runs the tests and unloads what was loaded. */
 static void run_round(const struct plan *plan)
 {
+	struct traces *before = read_traces();
+	const struct module *module;
 	unsigned int loaded = 0;
-	struct traces before;
 
-	read_traces(&before);
-	while (loaded < plan->nmodules && load(&plan->modules[loaded]))
-		loaded++;
+	for (; loaded < plan->nmodules; loaded++) {
+		module = &plan->modules[loaded];
+		if (!load(module, module->params))
+			break;
+	}
 	if (loaded == plan->nmodules) {
-		check_nodes(plan);
+		check_nodes(plan->devices);
 		if (plan->tests)
 			run_tests(plan);
 	}
 	while (loaded && unload(&plan->modules[loaded - 1]))
 		loaded--;
-	if (plan->nmodules && !loaded)
-		compare_traces(&before);
-	free_traces(&before);
+	if (plan->nmodules && !loaded) {
+		remove_nodes();
+		compare_traces(before);
+	}
+	free_traces(before);
 }
 
 int main(void)
@@ -472,6 +401,7 @@ int main(void)
 	mount_all();
 	read_plan(&plan);
 	prepare_memory();
+	run_lives(&plan);
 	for (round = 1; round <= plan.rounds; round++) {
 		say("round %u", round);
 		run_round(&plan);
@@ -481,7 +411,7 @@ int main(void)
 	sync();
 	reboot(plan.poweroff ? RB_POWER_OFF : RB_AUTOBOOT);
 	/* Only a kernel that cannot do that comes here; init must not end. */
-	say("problem: the guest cannot be ended: %s", strerror(errno));
+	problem("the guest cannot be ended: %s", strerror(errno));
 	for (;;)
 		pause();
 }

@@ -7,6 +7,7 @@ import argparse
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import unittest
@@ -48,6 +49,25 @@ if 'init' in words:
     say('Kernel panic - not syncing: no init')
     sys.exit(1)
 say('# selftest: begin')
+for name in re.findall(rb'life (\w+)$', data, re.M):
+    name = name.decode()
+    say('# selftest: life %s' % name)
+    what = words.get(name)
+    if what == 'panic':
+        say('Kernel panic - not syncing: oops')
+        sys.exit(1)
+    if what == 'fail':
+        say('# selftest: wrong: it is lost')
+        say('# selftest: not ok %s: it is lost' % name)
+    else:
+        say('# selftest: ok %s' % name)
+def end():
+    say('# selftest: taint 0')
+    say('# selftest: end')
+    say('reboot: Power down')
+if not re.search(rb'^tests ', data, re.M):
+    end()
+    sys.exit(0)
 say('TAP version 13')
 say('1..%d' % len(chosen))
 code = 0
@@ -64,10 +84,11 @@ for number, name in enumerate(chosen, 1):
         say('# a.c:1:%s:Expected 1 == 2' % name.split('.')[-1])
     say('%sok %d %s' % ('not ' if what == 'fail' else '', number, name))
 say('# selftest: tests exited with %d' % code)
-say('# selftest: taint 0')
-say('# selftest: end')
-say('reboot: Power down')
+end()
 '''
+# What a driver that is built in has of a life cycle.
+LIFE = 'coherent_devices_are_where_they_were_told'
+LIFE_KEY = f'{selftest_tap.LIFE}.{LIFE}'
 
 
 def full(key: str) -> str:
@@ -181,11 +202,45 @@ class Engine(EngineCase):
             result = self.judged('hmm.coherent.read=fail', coherent=True)
             self.assertTrue(result.green, result.reasons)
             self.assertEqual(self.statuses(result),
-                             {**dict.fromkeys(ALL, 'pass'),
+                             {LIFE_KEY: 'pass',
+                              **dict.fromkeys(ALL, 'pass'),
                               'coherent.read': 'skip'})
             # Without coherent memory it skips by itself.
             result = self.judged('hmm.coherent.read=fail')
             self.assertEqual(result.code, EXIT_FAIL)
+
+    def test_life_cycle_is_counted_apart(self) -> None:
+        with mock.patch.dict(selftest.NOT_ON_UML, clear=True):
+            result = self.judged(coherent=True)
+        self.assertEqual(result.reasons, [])
+        self.assertEqual(list(self.statuses(result)), [LIFE_KEY, *ALL])
+        self.assertEqual(result.counts['pass'], len(ALL))
+        self.assertEqual(result.apart, {selftest_tap.LIFE: (1, 1)})
+        self.assertIn(f'{len(ALL)} passed, 0 failed, 0 skipped, life_cycle '
+                      '1 of 1 in', result.summary())
+        self.assertEqual(result.data['apart'], {selftest_tap.LIFE: [1, 1]})
+
+    def test_life_cycle_that_fails(self) -> None:
+        with mock.patch.dict(selftest.NOT_ON_UML, clear=True):
+            result = self.judged(f'{LIFE}=fail', coherent=True)
+        self.assertEqual(result.reasons,
+                         [f'{LIFE_KEY} failed (it is lost).'])
+        self.assertEqual(result.code, EXIT_FAIL)
+        self.assertEqual(result.counts['fail'], 0)
+        self.assertIn('life_cycle 0 of 1', result.summary())
+
+    def test_guest_dies_in_the_life_cycle(self) -> None:
+        with mock.patch.dict(selftest.NOT_ON_UML, clear=True):
+            result = self.judged(f'{LIFE}=panic', coherent=True)
+        self.assertEqual(self.statuses(result), {
+            LIFE_KEY: 'crash', **dict.fromkeys(ALL, 'pass')})
+        self.assertEqual(result.boots, 2)
+
+    def test_life_cycle_alone(self) -> None:
+        result = self.judged(coherent=True, glob='life_cycle.*')
+        self.assertEqual(result.reasons, [])
+        self.assertEqual(self.statuses(result), {LIFE_KEY: 'pass'})
+        self.assertEqual(sum(result.counts.values()), 0)
 
     def test_new_skip_list(self) -> None:
         skips = self.project / 'kunit/skips/selftest-um.txt'
@@ -290,6 +345,53 @@ class Setups(unittest.TestCase):
             self.assertEqual(start % (128 << 20), 0)
             self.assertGreaterEqual(second - start, 256 << 20)
             self.assertLessEqual(second + (256 << 20), memory)
+
+    def test_lives(self) -> None:
+        def names(*words: Any) -> List[str]:
+            return [life.name for life in self.setup_of(*words).lives()]
+
+        private = names('x86_64', 'ours', False)
+        self.assertIn('open_file_keeps_the_driver', private)
+        self.assertEqual(names('x86_64', 'ours', True), [
+            *private, 'coherent_pages_come_home', LIFE])
+        self.assertEqual(names('debug', 'ours', False), private)
+        # Built in it is neither loaded nor unloaded.
+        self.assertEqual(names('um-full', 'ours', False), [])
+        self.assertEqual(names('um-full', 'ours', True), [LIFE])
+        # What the other driver does is no verdict on it.
+        self.assertEqual(names('x86_64', 'test_hmm', True), [])
+
+    def test_lives_of_drivers_that_must_not_load(self) -> None:
+        for life in self.setup_of('x86_64', 'ours', True).lives():
+            with self.subTest(life.name):
+                refused = life.name.endswith('_is_refused')
+                self.assertEqual(refused, life.fails != 0)
+                self.assertEqual(refused, life.nodes == 0)
+                self.assertFalse(refused and life.deed)
+
+    def test_lives_are_within_the_limits_of_the_init(self) -> None:
+        header = (support.TOOLS / 'init' / 'init.h').read_text()
+        sizes = {name: int(value) for name, value in re.findall(
+            r'^#define\s+(MAX_\w+|LINE_SIZE)\s+(\d+)$', header, re.M)}
+        made = self.setup_of('x86_64', 'ours', True)
+        self.assertLessEqual(len(made.lives()), sizes['MAX_LIVES'])
+        for life in made.lives():
+            self.assertLessEqual(len(life.places), sizes['MAX_PLACES'])
+            for line in life.lines():
+                self.assertLess(len(line), sizes['LINE_SIZE'])
+
+    def test_plan_of_a_life(self) -> None:
+        life = selftest_build.Life('all', ['a=1', 'b=2'], 22, 4, 'places', 2,
+                                   [(0x1000, 0x1fff), (0x2000, 0x2fff)])
+        self.assertEqual(life.lines(), [
+            'life all', 'with a=1', 'with b=2', 'fails 22', 'nodes 4',
+            'device 2', 'deed places', 'place 0x1000-0x1fff',
+            'place 0x2000-0x2fff'])
+        text = self.setup_of('x86_64', 'ours', False).plan(
+            Path('/b'), [], None, [selftest_build.Life('one')]).text()
+        self.assertEqual(text, (
+            'module /dmirror.ko\nlife one\nfails 0\nnodes 0\ndevice 0\n'
+            'rounds 1\ndevices 2\nend reboot\n'))
 
     def test_debug_shares_the_lists(self) -> None:
         made = self.setup_of('debug', 'ours', True)

@@ -56,6 +56,12 @@ WARN = ['------------[ cut here ]------------',
         '---[ end trace 0000000000000000 ]---']
 
 
+LIVES = ['pages_come_home', 'ram_is_refused']
+LIVED = ['# selftest: life pages_come_home', '# selftest: loaded dmirror',
+         '# selftest: ok pages_come_home', '# selftest: life ram_is_refused',
+         '# selftest: ok ram_is_refused']
+
+
 def run_line(name: str) -> str:
     """Return what the harness prints before a case."""
     return f'#  RUN           {name} ...'
@@ -97,18 +103,20 @@ def exit_with(code: int) -> List[str]:
 
 def examine(lines: List[str], end: End = CLEAN,
             plan: Optional[Sequence[selftest_tap.Test]] = None,
-            times: Sequence[float] = ()) -> verdict.Boot:
+            times: Sequence[float] = (),
+            lives: Sequence[str] = ()) -> verdict.Boot:
     """Read a console as if a guest had just printed it."""
     report = consoles.parser().parse(iter(lines), None)
     return selftest_tap.examine(PLAN if plan is None else plan, lines, times,
-                                report, end)
+                                report, end, lives=lives)
 
 
-def judge(lines: List[str], end: End = CLEAN) -> verdict.Verdict:
+def judge(lines: List[str], end: End = CLEAN,
+          lives: Sequence[str] = ()) -> verdict.Verdict:
     """Judge a console."""
-    boot = examine(lines, end)
-    return verdict.judge('selftest', [t.pair for t in PLAN], [boot], SKIPS,
-                         False)
+    boot = examine(lines, end, lives=lives)
+    return verdict.judge('selftest', boot.plan, [boot], SKIPS, False,
+                         apart=[selftest_tap.LIFE])
 
 
 def statuses(result: verdict.Verdict) -> Dict[str, str]:
@@ -349,6 +357,72 @@ class Judged(unittest.TestCase):
         self.assertEqual(list(statuses(result).values()),
                          ['pass', 'crash', 'skip', 'skip', 'pass'])
         self.assertEqual(len(result.reasons), 1, result.reasons)
+
+    def test_life_cycle(self) -> None:
+        lines = BOOT + LIVED + results() + AFTER
+        result = judge(lines, lives=LIVES)
+        self.assertEqual((result.reasons, result.code), ([], EXIT_PASS))
+        self.assertEqual(result.apart, {'life_cycle': (2, 2)})
+        self.assertEqual(sum(result.counts.values()), len(PLAN))
+        self.assertEqual(list(statuses(result))[:2],
+                         [f'life_cycle.{name}' for name in LIVES])
+        boot = examine(lines, times=[0.5 * i for i in range(len(lines))],
+                       lives=LIVES)
+        self.assertEqual([c.seconds for c in boot.cases[:2]], [1.0, 0.5])
+
+    def test_life_cycle_without_tests(self) -> None:
+        boot = examine(BOOT + LIVED + AFTER[1:], plan=[], lives=LIVES)
+        result = verdict.judge('selftest', boot.plan, [boot], {}, True,
+                               apart=[selftest_tap.LIFE])
+        self.assertEqual((result.reasons, result.code), ([], EXIT_PASS))
+
+    def test_life_cycle_that_fails(self) -> None:
+        bad = [*LIVED[:2], '# selftest: wrong: /proc/iomem has "1-2 : x"',
+               '# selftest: not ok pages_come_home: /proc/iomem has "1-2 : '
+               'x"', *LIVED[3:]]
+        result = judge(BOOT + bad + results() + AFTER, lives=LIVES)
+        self.assertEqual(result.reasons, [
+            'life_cycle.pages_come_home failed (/proc/iomem has "1-2 : x").'])
+        self.assertEqual(result.apart, {'life_cycle': (1, 2)})
+        self.assertIn('# selftest: loaded dmirror', result.cases[0].log)
+
+    def test_life_cycle_loses_a_line(self) -> None:
+        for i in (0, 2, 3, 4):
+            lines = BOOT + LIVED[:i] + LIVED[i + 1:] + results() + AFTER
+            with self.subTest(LIVED[i]):
+                # That a case began is told by its result, too.
+                self.assertEqual(judge(lines, lives=LIVES).green,
+                                 ': life ' in LIVED[i])
+
+    def test_life_cycle_that_nobody_planned(self) -> None:
+        result = judge(BOOT + LIVED + results() + AFTER, lives=LIVES[:1])
+        self.assertTrue(any('not planned' in r and LIVES[1] in r
+                            for r in result.reasons), result.reasons)
+
+    def test_life_cycle_ends_the_guest(self) -> None:
+        lines = BOOT + [*LIVED[:4], 'Kernel panic - not syncing: Fatal']
+        result = judge(lines, PANIC, LIVES)
+        self.assertEqual(statuses(result), {
+            'life_cycle.pages_come_home': 'pass',
+            'life_cycle.ram_is_refused': 'crash',
+            **dict.fromkeys((f'{a}.{b}' for a, b in
+                             (t.pair for t in PLAN)), 'missing')})
+        self.assertIn('life_cycle.ram_is_refused crashed: the guest died '
+                      '(Kernel panic - not syncing: Fatal).', result.reasons)
+
+    def test_splat_belongs_to_the_life_cycle(self) -> None:
+        lines = BOOT + [*LIVED[:2], *WARN, *LIVED[2:]] + results() + AFTER
+        result = judge(lines, lives=LIVES)
+        self.assertEqual(len(result.reasons), 1, result.reasons)
+        self.assertIn('during life_cycle.pages_come_home', result.reasons[0])
+
+    def test_memory_that_a_module_keeps(self) -> None:
+        leak = ('alloc_tag: drivers/dmirror/drivers/dmirror/device.c:57 module '
+                'dmirror func:dmirror_device_create has 1024 allocated at '
+                'module unload')
+        lines = [AFTER[0], leak, *AFTER[1:]]
+        self.red(BOOT + results() + lines, 'func:dmirror_device_create',
+                 '1024 allocated')
 
     def test_log_of_a_failure(self) -> None:
         boot = examine(BOOT + results(r2=fails(2, 'a kernel line'))
