@@ -35,7 +35,8 @@ def kernel_tree() -> Optional[Path]:
     env = _original_env()
     base = env.get('XDG_CACHE_HOME') or os.path.join(
         env.get('HOME', '/nonexistent'), '.cache')
-    trees = sorted(Path(base, 'dmirror', 'trees').glob('*'), reverse=True)
+    trees = sorted(Path(base, 'dmirror', 'trees').glob('linux-?.?'),
+                   reverse=True)
     for tree in [Path(env['KDIR'])] if env.get('KDIR') else trees:
         if (tree / 'tools/testing/kunit/kunit_parser.py').exists():
             return tree.resolve()
