@@ -72,6 +72,14 @@ int dmirror_suite_init(struct kunit_suite *suite);
  */
 void dmirror_suite_exit(struct kunit_suite *suite);
 
+/*
+ * A case with parameters that takes more than a second of emulated x86-64, by
+ * which KUnit calls it slow: kunit.filter=speed>slow leaves it out.
+ */
+#define DMIRROR_CASE_PARAM_SLOW(_case, _gen)				\
+	KUNIT_CASE_PARAM_ATTR(_case, _gen, ((struct kunit_attributes){	\
+					.speed = KUNIT_SPEED_SLOW }))
+
 /* Defines and registers a suite; _name is its name. */
 #define DMIRROR_SUITE_AS(_name, _init, _cases)				\
 	static struct kunit_suite _name##_suite = {			\

@@ -533,7 +533,7 @@ static struct kunit_case model_cases[] = {
 	KUNIT_CASE(failing_walk_is_shortened),
 	KUNIT_CASE_PARAM(difference_is_seen, lie_gen_params),
 	KUNIT_CASE_PARAM(known_walk, known_gen_params),
-	KUNIT_CASE_PARAM(walk_agrees_with_the_model, terrain_gen_params),
+	DMIRROR_CASE_PARAM_SLOW(walk_agrees_with_the_model, terrain_gen_params),
 	KUNIT_CASE(own_pages_stay_beside_a_missing_one),
 	{}
 };

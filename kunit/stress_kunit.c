@@ -942,9 +942,7 @@ static struct kunit_case stress_cases[] = {
 	KUNIT_CASE_PARAM(waiting_cpu_does_not_stop_a_migration,
 			 passage_gen_params),
 	KUNIT_CASE_PARAM(pages_keep_what_their_writer_stored, load_gen_params),
-	KUNIT_CASE_PARAM_ATTR(pages_keep_it_for_long, load_gen_params,
-			      ((struct kunit_attributes){
-					.speed = KUNIT_SPEED_SLOW })),
+	DMIRROR_CASE_PARAM_SLOW(pages_keep_it_for_long, load_gen_params),
 	{}
 };
 

@@ -546,7 +546,7 @@ static const void *large_kinds(struct kunit *test, const void *prev, char *desc)
 
 static struct kunit_case madvise_cases[] = {
 	KUNIT_CASE(every_advice_is_tried),
-	KUNIT_CASE_PARAM(advice_is_taken, advised_gen_params),
+	DMIRROR_CASE_PARAM_SLOW(advice_is_taken, advised_gen_params),
 	KUNIT_CASE_PARAM(unmapped_part_goes_back, ground_common_kinds),
 	KUNIT_CASE_PARAM(last_piece_takes_the_folio_along, ground_common_kinds),
 	KUNIT_CASE_PARAM(guard_sends_pages_back, ground_every_kind),

@@ -487,7 +487,7 @@ static void bits_follow_a_large_folio(struct kunit *test)
 static struct kunit_case migrate_bits_cases[] = {
 	KUNIT_CASE_PARAM(bits_follow_the_page, trip_gen_params),
 	KUNIT_CASE_PARAM(bits_of_a_second_mapping_follow, kind_gen_params),
-	KUNIT_CASE_PARAM(bits_follow_a_large_folio, tour_gen_params),
+	DMIRROR_CASE_PARAM_SLOW(bits_follow_a_large_folio, tour_gen_params),
 	{}
 };
 

@@ -83,6 +83,7 @@ class Session(run.Session):
         digest = hashlib.sha256()
         for path in (self.folder / self.tier.image, *self._files()):
             digest.update(path.read_bytes())
+        digest.update(''.join(self.opts.filters).encode())
         saved = self.folder / PLAN_FILE
         try:
             data = json.loads(saved.read_text())
@@ -158,7 +159,7 @@ class Session(run.Session):
         for number, boot in enumerate(later, 2):
             judged = verdict.judge(
                 self.tier.name, plan, [boot], self.expected_skips(),
-                bool(self.opts.glob), self.tier.skips)
+                self.opts.partial, self.tier.skips)
             first.bad_suites += [f'In round {number}: {reason}'
                                  for reason in judged.reasons]
         return [first]

@@ -55,8 +55,9 @@ def run_options(args: argparse.Namespace,
     ops = getattr(args, 'ops', None)
     extra = [f'dmirror_kunit.ops={ops}'] if ops else []
     return run.Options(
-        glob=args.filter, accel=args.accel, timeout=args.timeout,
-        silence=args.silence, seed=getattr(args, 'seed', None),
+        glob=args.filter, fast=getattr(args, 'fast', False),
+        accel=args.accel, timeout=args.timeout, silence=args.silence,
+        seed=getattr(args, 'seed', None),
         jobs=args.jobs, kernel_args=[*extra, *args.kernel_arg],
         kconfig_add=args.kconfig_add, graft=args.graft, live=live)
 

@@ -47,6 +47,7 @@ class Options:
     """What a user may choose for a run.
 
     glob: the filter, 'suite' or 'suite.case'; '' for all.
+    fast: without the cases that are marked slow.
     accel: see accel.choose.
     timeout: seconds for all boots of the tier; None is the tier's own.
     silence: seconds without a console byte; None is the tier's own.
@@ -57,6 +58,7 @@ class Options:
     live: where results are shown as they come; None shows nothing.
     """
     glob: str = ''
+    fast: bool = False
     accel: str = 'auto'
     timeout: Optional[float] = None
     silence: Optional[float] = None
@@ -66,6 +68,16 @@ class Options:
     kconfig_add: List[str] = field(default_factory=list)
     graft: bool = False
     live: Optional[IO[str]] = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether a run is not of all cases."""
+        return bool(self.glob) or self.fast
+
+    @property
+    def filters(self) -> List[str]:
+        """The arguments of KUnit that leave cases out by what they are."""
+        return ['kunit.filter=speed>slow'] if self.fast else []
 
 
 def run_tier(tier: Tier, tree: Tree, opts: Options) -> verdict.Verdict:
@@ -161,7 +173,7 @@ def kernel_arguments(tier: Tier, opts: Options) -> List[str]:
     """
     silence = opts.silence or tier.silence
     args = ['kunit.enable=1', f'kunit.timeout={max(1, int(silence / 4))}',
-            *tier.kernel_args]
+            *tier.kernel_args, *opts.filters]
     if opts.seed is not None:
         args.append(f'dmirror_fixture.seed={opts.seed}')
     return args + opts.kernel_args
@@ -255,6 +267,7 @@ class Session:
         """
         image = self.folder / self.tier.image
         digest = hashlib.sha256(image.read_bytes()).hexdigest()
+        digest += ''.join(self.opts.filters)
         saved = self.folder / PLAN_FILE
         try:
             data = json.loads(saved.read_text())
@@ -263,7 +276,8 @@ class Session:
         except (OSError, ValueError, KeyError, TypeError):
             pass    # not asked yet
         console = self.folder / 'list.log'
-        with self._guest(['kunit.enable=1', 'kunit.action=list'], console,
+        with self._guest(['kunit.enable=1', 'kunit.action=list',
+                          *self.opts.filters], console,
                          self._limit()) as guest:
             lines = [line.text for line in guest.lines()]
         plan = ktap.listed(lines)
@@ -332,7 +346,7 @@ class Session:
         finally:
             run_folder.write_commands()
         result = verdict.judge(tier.name, chosen, boots, expected,
-                               bool(self.opts.glob), tier.skips,
+                               self.opts.partial, tier.skips,
                                known=self.known_failures(),
                                apart=self.apart)
         result.seconds = time.monotonic() - began

@@ -54,8 +54,9 @@ _ANYWHERE = re.compile('|'.join((
     r'softirq: huh, entered softirq', r'hard LOCKUP',
     r'turning off the locking correctness validator',
     r'exited with preempt_count',
-    # Of CONFIG_MEM_ALLOC_PROFILING, about what a module has not freed.
-    r'has \d+ allocated at module unload',
+    # Of CONFIG_MEM_ALLOC_PROFILING, about what a module has not freed. Pages
+    # that have come home belong to processes, which may live on.
+    r'func:(?!ram_alloc )\S+ has \d+ allocated at module unload',
     # Of device memory, a driver answers: cases ask for it.
     r'Memory failure: 0x(?!\w+: recovery action for dax page: )',
     r"invalid for parameter [`'](?:kunit|dmirror_\w+)\.",

@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--ops', type=_seed, metavar='N',
                         help='operations of each random walk of '
                              'dmirror_model (default: a few)')
+    parser.add_argument('--fast', action='store_true',
+                        help='without the cases that are marked slow')
     parser.add_argument('--repeat', type=int, default=1, metavar='N',
                         help='run N times; all must be green')
 

@@ -161,6 +161,18 @@ class Engine(EngineCase):
         with self.assertRaises(UsageError):
             self.judged(glob='nothing')
 
+    def test_without_slow_cases(self) -> None:
+        self.skips('dmirror_mirror.huge  fake reason\n')
+        fast = [c for c in ALL if not c.endswith(('.huge', '.orders'))]
+        made = self.session(fast=True)
+        self.assertEqual([f'{s}.{c}' for s, c in made.plan()], fast)
+        result = made.run()
+        self.assertEqual(list(self.statuses(result)), fast)
+        self.assertTrue(result.green, result.reasons)
+        result = self.judged('dmirror_pt.walk=hang', fast=True)
+        self.assertEqual(list(self.statuses(result)), fast)
+        self.assertEqual(len(self.session().plan()), len(ALL))
+
     def test_limit_for_all_boots(self) -> None:
         result = self.judged('dmirror_pt.walk=chatty', timeout=1.0)
         statuses = self.statuses(result)

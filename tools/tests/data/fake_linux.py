@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Stands in for a UML kernel with suites of ours, for the tests of the tools.
 
-Like the kernel it obeys kunit.action=list and kunit.filter_glob. $FAKE says
-what goes wrong, as in 'dmirror_pt.walk=hang shutdown=hang boot=silent'. What
+Like the kernel it obeys kunit.action=list, kunit.filter_glob and
+kunit.filter=speed>slow. $FAKE says what goes wrong, as in
+'dmirror_pt.walk=hang shutdown=hang boot=silent'. What
 a case can do: fail, skip, panic, hang, exit, warn, chatty. At shutdown: hang,
 panic, exit3. At boot: silent, panic, zero; while listing: dies. 'ignore=term' ignores SIGTERM,
 'fork=1' starts a second process, which only SIGKILL ends. With 'late=1' the
@@ -20,6 +21,7 @@ from typing import Dict, List
 PLAN = {'dmirror_pt': ['walk', 'clear_range', 'orders'],
         'dmirror_mirror': ['read', 'huge', 'write'],
         'dmirror_plan': ['sort']}
+SLOW = ['huge', 'orders']
 PARAMS = {'orders': ['order 0', 'order 9']}
 
 ARGS = dict(a.partition('=')[::2] for a in sys.argv[1:])
@@ -64,6 +66,9 @@ def chosen() -> Dict[str, List[str]]:
                                           '*').partition('.')
     plan = {s: [c for c in cases if fnmatch.fnmatch(c, case_glob or '*')]
             for s, cases in PLAN.items() if fnmatch.fnmatch(s, suite_glob)}
+    if ARGS.get('kunit.filter') == 'speed>slow':
+        plan = {s: [c for c in cases if c not in SLOW]
+                for s, cases in plan.items()}
     return {s: cases for s, cases in plan.items() if cases}
 
 
