@@ -11,7 +11,7 @@ from typing import Dict, Set
 PROJECT = Path(__file__).resolve().parents[2]
 
 _SUITE = re.compile(r'^DMIRROR_SUITE(_AS)?\((\w+),\s', re.M)
-_CASE = re.compile(r'\bKUNIT_CASE\w*\(\s*(\w+)')
+_CASE = re.compile(r'\b(?:KUNIT|DMIRROR)_CASE\w*\(\s*(\w+)')
 
 
 def suites() -> Dict[str, Set[str]]:
