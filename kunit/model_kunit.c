@@ -508,6 +508,7 @@ static void own_pages_stay_beside_a_missing_one(struct kunit *test)
 {
 	struct dmirror_bench bench;
 
+	DMIRROR_REQUIRES_BUILTIN(test);
 	bench.devmem = dmirror_private_get(test, 0, PRIVATE_CHUNK, 1);
 	bench.mirror = dmirror_mirror_get(test, bench.devmem);
 	bench.addr = dmirror_user_map(test, 4, PROT_READ | PROT_WRITE);
