@@ -34,7 +34,7 @@ help:
 	@echo '         um-stock        User Mode Linux as it is'
 	@echo '         um-kasan        um under KASAN and with poisoned pages'
 	@echo '         um-smp          um with 4 CPUs'
-	@echo '         um-clang        um, built by clang and lld'
+	@echo '         um-clang        um-full, built by clang and lld'
 	@echo '         x86_64          QEMU: real page tables, 2 CPUs'
 	@echo '         debug           x86_64 under KASAN, lockdep, mm checkers'
 	@echo '         modules         x86_64, driver and suites as modules'

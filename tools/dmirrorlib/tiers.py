@@ -93,11 +93,6 @@ _COHERENT = ('memmap=128M$0x20000000',
 # Time is skipped while every thread of the guest waits.
 _SKIP = ('time-travel',)
 
-# Or clang puts all data of User Mode Linux into sections that its linker script
-# does not know, behind _end, and lockdep takes its keys for no part of the
-# kernel (Documentation/kernel-bugs.rst).
-_DATA_AS_USUAL = ('KCFLAGS=-mlarge-data-threshold=2147483647',)
-
 # What tier modules loads, relative to the build directory.
 _MODULES = ('lib/kunit/kunit.ko',
             f'{GRAFT}/drivers/dmirror/dmirror.ko',
@@ -125,9 +120,10 @@ TIERS: Dict[str, Tier] = {t.name: t for t in (
          (f'{GRAFT}/kunit/um-smp.kunitconfig',),
          kernel_args=(*_COHERENT, 'ncpus=4', 'seccomp=on'),
          needs=('um',), skips_of='um'),
-    Tier('um-clang', 'um, built by clang and lld',
-         (_UM,), kernel_args=(*_COHERENT, *_SKIP), needs=('um', 'clang'),
-         llvm=True, make_options=_DATA_AS_USUAL, skips_of='um'),
+    Tier('um-clang', 'um-full, built by clang and lld',
+         (_UM, f'{GRAFT}/kunit/um-full.kunitconfig'),
+         kernel_args=(*_COHERENT, *_SKIP), needs=('um', 'clang'),
+         patches='um-full', llvm=True, skips_of='um-full'),
     Tier('x86_64', 'QEMU, with real page tables, device memory and 2 CPUs',
          (_X86_64,), X86_64, memory='2048M', cpus=2,
          kernel_args=_COHERENT, limit=1200.0, needs=('x86_64',)),
