@@ -11,6 +11,7 @@
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/swap.h>
 #include <linux/swapops.h>
 
 #include "../drivers/dmirror/inject.h"
