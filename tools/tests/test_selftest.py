@@ -209,6 +209,25 @@ class Engine(EngineCase):
             result = self.judged('hmm.coherent.read=fail')
             self.assertEqual(result.code, EXIT_FAIL)
 
+    def test_what_an_emulated_cpu_is_too_slow_for(self) -> None:
+        bench = selftest.BENCHMARK
+        plan = [('private', bench), ('coherent', bench), ('private', 'read')]
+        for base, accelerator, coherent, want in (
+                ('debug', 'tcg', True, plan[:2]),
+                ('debug', 'tcg', False, plan[:1]),
+                ('debug', 'kvm', True, []), ('x86_64', 'tcg', True, [])):
+            session = selftest.Session(
+                selftest.get_setup(base, 'ours', coherent), self.tree,
+                run.Options(), self.build)
+            session._accel = accelerator
+            with mock.patch.object(session, 'plan', lambda: plan):
+                barred = session.barred()
+                self.assertEqual(list(barred), want)
+                expected = session.expected_skips()
+            for pair in want:
+                self.assertEqual(expected['.'.join(pair)],
+                                 selftest.TOO_SLOW)
+
     def test_life_cycle_is_counted_apart(self) -> None:
         with mock.patch.dict(selftest.NOT_ON_UML, clear=True):
             result = self.judged(coherent=True)
