@@ -36,7 +36,8 @@ static int cpu_reads(unsigned long addr)
 {
 	u32 got;
 
-	return get_user(got, (u32 __user *)addr);
+	return copy_from_user(&got, (void __user *)addr, sizeof(got)) ?
+	       -EFAULT : 0;
 }
 
 static int cpu_writes(unsigned long addr)
