@@ -222,6 +222,33 @@ static void small_pages_fill_the_rest_of_a_hole(struct kunit *test)
 	large_end(test, &large);
 }
 
+/* The CPU was faster with a huge page: no small one takes a part of it. */
+static void huge_page_in_a_hole_is_not_replaced(struct kunit *test)
+{
+	struct large large = large_hole(test, RW);
+	unsigned long i, moved = 0;
+	struct attempt attempt;
+	bool given, faulted;
+	struct seen seen;
+
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE, SYSTEM);
+	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
+	given = give_small_pages(&attempt.move, SEEN_NOTHING, NULL);
+	faulted = cpu_faults(&attempt.move, 7);
+	attempt_pages(&attempt);
+	toy_finish(&attempt.move);
+	KUNIT_ASSERT_TRUE(test, given && faulted);
+	for (i = 0; i < NR_LARGE; i++)
+		moved += !!(attempt.pages[i] & MIGRATE_PFN_MIGRATE);
+	KUNIT_EXPECT_EQ_MSG(test, moved, 0UL, "pages in place of a huge one");
+	seen = migrate_see_settled(large.addr + 7 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, seen.kind, SEEN_RAM);
+	KUNIT_EXPECT_TRUE_MSG(test, seen.huge, "mapped by a PMD");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, 0UL, "device pages in use");
+	KUNIT_EXPECT_EQ(test, migrate_books(current->mm).anon, NR_LARGE);
+	large_end(test, &large);
+}
+
 static pmd_t *pmd_of(struct mm_struct *mm, unsigned long addr)
 {
 	p4d_t *p4d = p4d_offset(pgd_offset(mm, addr), addr);
@@ -462,6 +489,7 @@ static struct kunit_case migrate_large_hole_cases[] = {
 	KUNIT_CASE_PARAM(hole_without_a_page_stays, hole_gen_params),
 	KUNIT_CASE(filled_hole_gets_no_large_page),
 	KUNIT_CASE(small_pages_fill_the_rest_of_a_hole),
+	KUNIT_CASE(huge_page_in_a_hole_is_not_replaced),
 	KUNIT_CASE(unstable_mm_gets_no_large_page),
 	KUNIT_CASE(every_large_hole_is_selected),
 	KUNIT_CASE(fault_on_a_large_folio_brings_one_page_home),

@@ -560,6 +560,75 @@ static void shared_folio_moves_for_both(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, warnings, 0, "warnings of core mm");
 }
 
+/**
+ * struct alone - a large folio that is not to be selected
+ * @name: in the case's name
+ * @where: it is
+ * @flags: MIGRATE_VMA_SELECT_*, besides COMPOUND
+ * @other: who asks is not its owner
+ * @locked: somebody has it locked
+ * @pinned: somebody has pinned a page of it
+ */
+struct alone {
+	const char *name;
+	enum seen_kind where;
+	unsigned long flags;
+	bool other;
+	bool locked;
+	bool pinned;
+};
+
+static const struct alone alones[] = {
+	{ "ram_without_its_flag", SEEN_RAM, PRIVATE },
+	{ "private_without_its_flag", SEEN_PRIVATE, SYSTEM },
+	{ "private_of_another", SEEN_PRIVATE, SYSTEM | PRIVATE, .other = true },
+	{ "ram_locked", SEEN_RAM, SYSTEM | PRIVATE, .locked = true },
+	{ "private_locked", SEEN_PRIVATE, SYSTEM | PRIVATE, .locked = true },
+	{ "ram_pinned", SEEN_RAM, SYSTEM | PRIVATE, .pinned = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(alone, alones, name);
+
+/* What is not selected is not unmapped, not cut and not waited for. */
+static void folio_is_left_alone(struct kunit *test)
+{
+	const struct alone *alone = test->param_value;
+	struct large large = large_get(test, alone->where);
+	struct attempt attempt;
+	struct page *page;
+	struct folio *folio;
+	struct seen before;
+	unsigned long i;
+	int ret;
+
+	if (alone->pinned)
+		KUNIT_ASSERT_EQ(test, pin_user_pages_fast(large.addr, 1,
+							  FOLL_WRITE, &page),
+				1);
+	before = migrate_see_settled(large.addr);
+	folio = page_folio(pfn_to_page(before.pfn));
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+		     alone->flags | COMPOUND);
+	if (alone->other)
+		attempt.move.args.pgmap_owner = &attempt;
+	if (alone->locked)
+		folio_lock(folio);
+	ret = attempt_abort(&attempt);
+	if (alone->locked)
+		folio_unlock(folio);
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "collect");
+	KUNIT_EXPECT_EQ(test, attempt.cpages, 0UL);
+	KUNIT_EXPECT_EQ(test, attempt.npages, NR_LARGE);
+	for (i = 0; i < NR_LARGE; i++)
+		attempt_expect_src(test, &attempt, attempt.setup, i, 0,
+				   "after setup");
+	migrate_expect_still(test, large.addr, &before, "after nothing moved");
+	if (alone->pinned)
+		unpin_user_page(page);
+	stamp_check(test, large.addr, NR_LARGE, true, "after nothing moved");
+	large_end(test, &large);
+}
+
 static struct kunit_case migrate_large_cases[] = {
 	KUNIT_CASE_PARAM(whole_folio_moves, where_gen_params),
 	KUNIT_CASE_PARAM(entry_comes_back_as_it_was, restore_gen_params),
@@ -571,6 +640,7 @@ static struct kunit_case migrate_large_cases[] = {
 	KUNIT_CASE_PARAM(folio_that_cannot_be_cut_comes_back, where_gen_params),
 	KUNIT_CASE(large_page_for_a_small_one_is_refused),
 	KUNIT_CASE_PARAM(shared_folio_moves_for_both, where_gen_params),
+	KUNIT_CASE_PARAM(folio_is_left_alone, alone_gen_params),
 	{}
 };
 

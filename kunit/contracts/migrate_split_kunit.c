@@ -133,6 +133,68 @@ static void locked_folio_is_not_waited_for(struct kunit *test)
 	KUNIT_EXPECT_FALSE_MSG(test, waits, "waits for the locked folio");
 }
 
+/* What a migration has collected is neither waited for nor collected again. */
+static void migrating_folio_is_left_alone(struct kunit *test)
+{
+	const struct device_kind *where = test->param_value;
+	struct large large = large_get(test, where->seen);
+	const unsigned long flags = SYSTEM | PRIVATE |
+				    MIGRATE_VMA_SELECT_COMPOUND;
+	struct attempt first, second;
+	struct other other;
+	int ret;
+
+	attempt_init(test, &first, large.toy, large.addr, NR_LARGE, flags);
+	attempt_init(test, &second, large.toy, large.addr, NR_LARGE, flags);
+	other = collector(test, &second);
+	other_create(test, &other);
+	ret = attempt_collect(&first);
+	other_go(&other);
+	other_join(&other);
+	if (!ret) {
+		attempt_pages(&first);
+		toy_finish(&first.move);
+	}
+	DMIRROR_ASSERT_OK(test, ret, "first collect");
+	DMIRROR_ASSERT_OK(test, other.ret, "second collect");
+	KUNIT_EXPECT_EQ_MSG(test, first.setup[0] & MIGRATE_PFN_MIGRATE,
+			    MIGRATE_PFN_MIGRATE, "src[0] of the first");
+	KUNIT_EXPECT_EQ_MSG(test, second.cpages, 0UL, "pages of the second");
+	KUNIT_EXPECT_EQ_MSG(test, second.setup[0], 0UL,
+			    "src[0] of the second");
+	KUNIT_EXPECT_EQ(test, second.npages, NR_LARGE);
+	stamp_check(test, large.addr, NR_LARGE, true, "afterwards");
+	large_end(test, &large);
+}
+
+/* A folio that cannot be cut stays, and what was collected before it goes on. */
+static void held_folio_stays_and_the_page_before_it_goes(struct kunit *test)
+{
+	struct large large = small_page_and_folio(test);
+	struct folio *folio = folio_of_page(&large, 1);
+	struct seen before = migrate_see_settled(large.addr + PAGE_SIZE);
+	struct attempt attempt;
+	unsigned long i;
+	int ret;
+
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+		     SYSTEM | PRIVATE);
+	folio_get(folio);
+	ret = attempt_abort(&attempt);
+	folio_put(folio);
+	DMIRROR_ASSERT_OK(test, ret, "collect");
+	KUNIT_EXPECT_EQ(test, attempt.cpages, 1UL);
+	KUNIT_EXPECT_EQ(test, attempt.npages, NR_LARGE);
+	KUNIT_EXPECT_EQ_MSG(test, attempt.setup[0] & MIGRATE_PFN_MIGRATE,
+			    MIGRATE_PFN_MIGRATE, "src[0]");
+	for (i = 1; i < NR_LARGE; i++)
+		KUNIT_ASSERT_EQ_MSG(test, attempt.setup[i], 0UL, "src[%lu]", i);
+	migrate_expect_still(test, large.addr + PAGE_SIZE, &before,
+			     "after the refusal");
+	stamp_check(test, large.addr, NR_LARGE, true, "after the refusal");
+	large_end(test, &large);
+}
+
 #ifndef MODULE
 
 static void rmap_lock(void *arg)
@@ -434,6 +496,9 @@ static void page_of_the_fault_is_not_freed(struct kunit *test)
 
 static struct kunit_case migrate_split_cases[] = {
 	KUNIT_CASE_PARAM(locked_folio_is_not_waited_for, where_gen_params),
+	KUNIT_CASE_PARAM(migrating_folio_is_left_alone, where_gen_params),
+	KUNIT_CASE_PARAM(held_folio_stays_and_the_page_before_it_goes,
+			 where_gen_params),
 	KUNIT_CASE_PARAM(zap_during_a_split_stays_within_the_arrays,
 			 where_gen_params),
 	KUNIT_CASE(page_of_the_fault_is_collected),
