@@ -92,10 +92,6 @@ unsigned int hmm_probe_ways(void)
 	return 2;
 }
 
-void hmm_probe_requires_unlocked(struct kunit *test)
-{
-}
-
 static int ask_unlocked(struct hmm_probe *probe)
 {
 	return hmm_range_fault_unlocked_timeout(&probe->range, probe->timeout);
@@ -106,11 +102,6 @@ static int ask_unlocked(struct hmm_probe *probe)
 unsigned int hmm_probe_ways(void)
 {
 	return 1;
-}
-
-void hmm_probe_requires_unlocked(struct kunit *test)
-{
-	kunit_skip(test, "needs hmm_range_fault_unlocked_timeout()");
 }
 
 static int ask_unlocked(struct hmm_probe *probe)

@@ -95,7 +95,11 @@ unsigned int hmm_probe_ways(void);
  * hmm_probe_requires_unlocked - skip on a kernel with one way only
  * @test: the case
  */
-void hmm_probe_requires_unlocked(struct kunit *test);
+static inline void hmm_probe_requires_unlocked(struct kunit *test)
+{
+	if (hmm_probe_ways() < 2)
+		kunit_skip(test, "needs hmm_range_fault_unlocked_timeout()");
+}
 
 /**
  * hmm_probe_fill - write the same into every entry of the array

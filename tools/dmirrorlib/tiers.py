@@ -93,6 +93,10 @@ _COHERENT = ('memmap=128M$0x20000000',
 # Time is skipped while every thread of the guest waits.
 _SKIP = ('time-travel',)
 
+# RCU looks at once whether a grace period can end, not after a tick or more:
+# most of a run was waiting for that.
+_HURRY = ('rcutree.jiffies_till_first_fqs=0',)
+
 # What tier modules loads, relative to the build directory.
 _MODULES = ('lib/kunit/kunit.ko',
             f'{GRAFT}/drivers/dmirror/dmirror.ko',
@@ -118,7 +122,7 @@ TIERS: Dict[str, Tier] = {t.name: t for t in (
          needs=('um',), skips_of='um'),
     Tier('um-smp', 'um with 4 CPUs',
          (f'{GRAFT}/kunit/um-smp.kunitconfig',),
-         kernel_args=(*_COHERENT, 'ncpus=4', 'seccomp=on'),
+         kernel_args=(*_COHERENT, *_HURRY, 'ncpus=4', 'seccomp=on'),
          needs=('um',), skips_of='um'),
     Tier('um-clang', 'um-full, built by clang and lld',
          (_UM, f'{GRAFT}/kunit/um-full.kunitconfig'),
@@ -126,14 +130,14 @@ TIERS: Dict[str, Tier] = {t.name: t for t in (
          patches='um-full', llvm=True, skips_of='um-full'),
     Tier('x86_64', 'QEMU, with real page tables, device memory and 2 CPUs',
          (_X86_64,), X86_64, memory='2048M', cpus=2,
-         kernel_args=_COHERENT, limit=1200.0, needs=('x86_64',)),
+         kernel_args=(*_COHERENT, *_HURRY), limit=1200.0, needs=('x86_64',)),
     Tier('debug', 'x86_64 under KASAN, lockdep and the mm checkers',
          (_X86_64, f'{GRAFT}/kunit/debug.kunitconfig'), X86_64,
-         memory='2048M', cpus=2, kernel_args=(*_COHERENT, *WATCH),
+         memory='2048M', cpus=2, kernel_args=(*_COHERENT, *_HURRY, *WATCH),
          silence=180.0, limit=2400.0, needs=('x86_64',), skips_of='x86_64'),
     Tier('modules', 'x86_64 with the driver and the suites as modules',
          (f'{GRAFT}/kunit/modules.kunitconfig',), X86_64, memory='2048M',
-         cpus=2, kernel_args=('printk.devkmsg=on', *_COHERENT),
+         cpus=2, kernel_args=('printk.devkmsg=on', *_COHERENT, *_HURRY),
          limit=1200.0, needs=('x86_64',), modules=_MODULES),
     Tier('um-broken', 'um plus cases that are broken on purpose',
          (_UM, f'{GRAFT}/kunit/broken.kunitconfig'), kernel_args=_COHERENT,
