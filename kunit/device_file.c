@@ -8,6 +8,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mount.h>
+#include <linux/path.h>
 
 #include "../drivers/dmirror/device.h"
 #include "mirror_fixture.h"
@@ -91,9 +92,16 @@ static struct file *devt_open(dev_t devt)
 	ret = file->f_op->open(file_inode(file), file);
 	if (!ret)
 		return file;
-	/* An open that failed later gave the number's reference back: leak. */
-	if (!file_inode(file)->i_cdev)
-		fput(file);
+	/*
+	 * An open that failed late has given the number's reference back, which
+	 * the last fput() of an open file would do once more: it is none.
+	 */
+	if (file_inode(file)->i_cdev) {
+		fops_put(file->f_op);
+		path_put(&file->f_path);
+		file->f_mode &= ~FMODE_OPENED;
+	}
+	fput(file);
 
 	return ERR_PTR(ret);
 }

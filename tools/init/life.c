@@ -170,6 +170,8 @@ static void be_open(const struct life *life, const struct module *module)
 
 	if (fd < 0 || !memory) {
 		problem("no file: %s", fd < 0 ? strerror(-fd) : "no memory");
+		if (fd >= 0)
+			close(fd);
 		return;
 	}
 	mapped = mmap(NULL, page_size, PROT_READ, MAP_SHARED, fd, 0);
@@ -215,12 +217,15 @@ static pid_t start_reader(struct reader *reader, void *memory)
 
 static void end_reader(struct reader *reader, pid_t child)
 {
+	bool gone = false;
 	int status = -1;
 
-	while (!reader->passes)
+	while (!reader->passes && !gone) {
+		gone = waitpid(child, &status, WNOHANG) == child;
 		sched_yield();
+	}
 	reader->stop = true;
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+	while (!gone && waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (status)
 		problem("the reader ended with status %#x", status);
@@ -243,6 +248,9 @@ static void leave_pages(const struct life *life, const struct module *module)
 
 	if (fd < 0 || !memory || reader == MAP_FAILED) {
 		problem("no file: %s", fd < 0 ? strerror(-fd) : "no memory");
+		if (fd >= 0)
+			close(fd);
+		unload(module);
 		return;
 	}
 	command(fd, HMM_DMIRROR_MIGRATE_TO_DEV, "MIGRATE_TO_DEV", memory,
