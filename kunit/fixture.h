@@ -105,9 +105,11 @@ void dmirror_suite_exit(struct kunit_suite *suite);
  */
 #define DMIRROR_KNOWN_DEFECT(test, what)				\
 	do {								\
-		if (READ_ONCE((test)->status) != KUNIT_FAILURE)		\
-			kunit_skip(test, "known kernel bug: " what);	\
-		kunit_try_catch_throw(&(test)->try_catch);		\
+		struct kunit *__test = (test);				\
+									\
+		if (READ_ONCE(__test->status) != KUNIT_FAILURE)		\
+			kunit_skip(__test, "known kernel bug: " what);	\
+		kunit_try_catch_throw(&__test->try_catch);		\
 	} while (0)
 
 /* Calls that core mm does not export exist in a built-in suite only. */

@@ -190,15 +190,17 @@ static void expect_stayed(struct kunit *test, const struct ground *ground,
 }
 
 /*
- * Linux 7.2 cuts a large coherent folio, which core mm does not know how to, to
- * free a part of it; the kernel is not to be trusted afterwards.
+ * Linux 7.2 cuts a large coherent folio, which core mm does not know how to,
+ * for a part of it; the kernel is not to be trusted afterwards.
  */
 static bool cuts_device_folio(const struct advised *advised)
 {
 #ifdef MADV_FREE_CUTS_DEVICE_FOLIOS
 	return advised->part && advised->kind->large &&
 	       advised->kind->type == MEMORY_DEVICE_COHERENT &&
-	       advised->advice->advice == MADV_FREE;
+	       (advised->advice->advice == MADV_FREE ||
+		advised->advice->advice == MADV_COLD ||
+		advised->advice->advice == MADV_PAGEOUT);
 #else
 	return false;
 #endif
@@ -218,7 +220,7 @@ static void advice_is_taken(struct kunit *test)
 		DMIRROR_REQUIRES_CONFIG(test, KSM);
 	if (cuts_device_folio(&advised))
 		DMIRROR_KNOWN_DEFECT(test,
-				     "MADV_FREE of a part of a coherent folio");
+				     "madvise() of a part of a coherent folio");
 	ground = ground_get(test, advised.kind);
 	to = advised.part ? GROUND_TO : ground.nr;
 	DMIRROR_ASSERT_OK(test, user_madvise(ground_at(&ground, from),
