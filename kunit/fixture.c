@@ -14,7 +14,6 @@
 #include <linux/slab.h>
 #include <linux/stringhash.h>
 #include <linux/uaccess.h>
-#include <linux/vmalloc.h>
 
 #include "user.h"
 
@@ -365,17 +364,17 @@ void dmirror_user_check(struct kunit *test, unsigned long addr,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_user_check);
 
-static void vfree_action(void *data)
+static void kvfree_action(void *data)
 {
-	vfree(data);
+	kvfree(data);
 }
 
 void *dmirror_buf(struct kunit *test, unsigned long npages)
 {
-	void *buf = vmalloc(npages << PAGE_SHIFT);
+	void *buf = kvmalloc(npages << PAGE_SHIFT, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, buf);
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, vfree_action,
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, kvfree_action,
 							buf), 0);
 	memset(buf, 0xa5, npages << PAGE_SHIFT);
 

@@ -11,7 +11,6 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
-#include <linux/vmalloc.h>
 
 #if IS_ENABLED(CONFIG_DEVICE_PRIVATE)
 
@@ -167,7 +166,7 @@ unsigned long toy_evict(struct toy *toy)
 
 static void toy_free(struct toy *toy)
 {
-	vfree(toy->data);
+	kvfree(toy->data);
 	bitmap_free(toy->used);
 	kfree(toy);
 }
@@ -191,7 +190,8 @@ static void toy_end(void *data)
 
 static int place_private(struct toy *toy)
 {
-	toy->data = vmalloc(toy->nr << PAGE_SHIFT);
+	/* Not page by page if it can be: User Mode Linux maps each of them. */
+	toy->data = kvmalloc(toy->nr << PAGE_SHIFT, GFP_KERNEL);
 	if (!toy->data)
 		return -ENOMEM;
 	toy->res = request_free_mem_region(&iomem_resource,
