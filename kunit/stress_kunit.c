@@ -23,6 +23,7 @@
 #include "../drivers/dmirror/migrate.h"
 #include "../drivers/dmirror/mm.h"
 #include "bench.h"
+#include "other.h"
 #include "private_devmem.h"
 #include "user.h"
 
@@ -638,56 +639,7 @@ static void pages_keep_it_for_long(struct kunit *test)
 	compete_and_check(test, max(stress_ops, MANY_OPS));
 }
 
-/**
- * struct other - a second thread on the case's mm, with one thing to do
- * @mm: the mm
- * @mirror: a mirror of it
- * @addr: one page
- * @fn: what to do
- * @ret: what came of it
- * @done: it is done
- * @task: the thread
- */
-struct other {
-	struct mm_struct *mm;
-	struct dmirror_mirror *mirror;
-	unsigned long addr;
-	int (*fn)(struct other *other);
-	int ret;
-	struct completion done;
-	struct task_struct *task;
-};
-
-static int other_thread(void *data)
-{
-	struct other *other = data;
-
-	kthread_use_mm(other->mm);
-	other->ret = other->fn(other);
-	kthread_unuse_mm(other->mm);
-	complete(&other->done);
-
-	return 0;
-}
-
-static void other_create(struct kunit *test, struct other *other)
-{
-	struct task_struct *task;
-
-	other->mm = dmirror_fixture(test)->mm;
-	init_completion(&other->done);
-	task = kthread_create(other_thread, other, "dmirror_other");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	other->task = get_task_struct(task);
-}
-
-static void other_join(struct other *other)
-{
-	wait_for_completion(&other->done);
-	kthread_stop_put(other->task);
-}
-
-static int touch(struct other *other)
+static long touch(struct other *other)
 {
 	u8 byte;
 
@@ -695,11 +647,11 @@ static int touch(struct other *other)
 								     0;
 }
 
-static int take(struct other *other)
+static long take(struct other *other)
 {
 	unsigned long done;
 
-	return dmirror_exclusive_make(other->mirror, other->addr, 1, &done);
+	return dmirror_exclusive_make(other->data, other->addr, 1, &done);
 }
 
 /* Ticks to wait until a thread that was woken waits for a folio. */
@@ -753,7 +705,7 @@ struct meeting {
 static void meet(struct meeting *meeting)
 {
 	meeting->before = folio_ref_count(meeting->folio);
-	wake_up_process(meeting->other->task);
+	other_go(meeting->other);
 	meeting->waited = waits_for(meeting->other, meeting->folio);
 	meeting->during = folio_ref_count(meeting->folio);
 }
@@ -772,7 +724,11 @@ static void meet_at_a_locked_folio(struct meeting *meeting)
 static void exclusive_access_waits_for_a_locked_folio(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
-	struct other other = { .mirror = mirror, .fn = take };
+	struct other other = {
+		.mm = dmirror_fixture(test)->mm,
+		.fn = take,
+		.data = mirror,
+	};
 	struct meeting meeting = { .other = &other };
 
 	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
@@ -792,7 +748,10 @@ static void exclusive_access_waits_for_a_locked_folio(struct kunit *test)
 static void cpu_waits_for_an_exclusive_page_with_a_reference(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
-	struct other other = { .mirror = mirror, .fn = touch };
+	struct other other = {
+		.mm = dmirror_fixture(test)->mm,
+		.fn = touch,
+	};
 	struct meeting meeting = { .other = &other };
 	unsigned long done;
 	int after;
@@ -819,7 +778,7 @@ static void cpu_waits_for_an_exclusive_page_with_a_reference(struct kunit *test)
 	dmirror_user_check(test, other.addr, 1, 1, "after the load");
 }
 
-static int fork_once(struct other *other)
+static long fork_once(struct other *other)
 {
 	struct user_child child;
 	int ret = user_fork(&child);
@@ -838,7 +797,10 @@ static int fork_once(struct other *other)
 static void fork_waits_for_a_locked_exclusive_page(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
-	struct other other = { .mirror = mirror, .fn = fork_once };
+	struct other other = {
+		.mm = dmirror_fixture(test)->mm,
+		.fn = fork_once,
+	};
 	struct meeting meeting = { .other = &other };
 	unsigned long done;
 
@@ -898,7 +860,10 @@ static void waiting_cpu_does_not_stop_a_migration(struct kunit *test)
 {
 	const struct passage *passage = test->param_value;
 	struct dmirror_bench bench;
-	struct other other = { .fn = touch };
+	struct other other = {
+		.mm = dmirror_fixture(test)->mm,
+		.fn = touch,
+	};
 	struct meeting meeting = { .other = &other };
 	unsigned long moved = 9;
 	int ret;
@@ -922,7 +887,7 @@ static void waiting_cpu_does_not_stop_a_migration(struct kunit *test)
 						&moved);
 	kunit_deactivate_static_stub(test, dmirror_mm_migrate_setup);
 	if (!meeting.folio)
-		wake_up_process(other.task);
+		other_go(&other);
 	other_join(&other);
 	DMIRROR_EXPECT_ERRNO(test, ret, 0, "migration");
 	KUNIT_EXPECT_EQ_MSG(test, moved, 1UL, "pages that moved");

@@ -9,9 +9,9 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 
+#include "../other.h"
 #include "../user.h"
 #include "ground.h"
-#include "other.h"
 
 #define NR_PART (GROUND_TO - GROUND_FROM)
 

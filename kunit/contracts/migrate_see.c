@@ -365,6 +365,19 @@ void attempt_choose(struct toy_move *move, enum seen_kind from)
 		toy_choose_ram(move);
 }
 
+int attempt_carry_out(struct attempt *attempt, enum seen_kind from)
+{
+	int ret = attempt_collect(attempt);
+
+	if (ret)
+		return ret;
+	attempt_choose(&attempt->move, from);
+	attempt_pages(attempt);
+	toy_finish(&attempt->move);
+
+	return 0;
+}
+
 void attempt_drop(struct toy_move *move, unsigned long i)
 {
 	struct page *page = migrate_pfn_to_page(move->args.dst[i]);

@@ -241,6 +241,15 @@ enum failure {
 void attempt_choose(struct toy_move *move, enum seen_kind from);
 
 /**
+ * attempt_carry_out - a migration from the beginning to its end
+ * @attempt: from attempt_init()
+ * @from: as for attempt_choose()
+ *
+ * Return: as toy_collect(); nothing is held on return.
+ */
+int attempt_carry_out(struct attempt *attempt, enum seen_kind from);
+
+/**
  * attempt_drop - let go of a destination
  * @move: the migration
  * @i: which entry

@@ -14,10 +14,10 @@
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 
+#include "../other.h"
 #include "../user.h"
 #include "core_mm.h"
 #include "migrate_large.h"
-#include "other.h"
 
 #define SYSTEM MIGRATE_VMA_SELECT_SYSTEM
 #define PRIVATE MIGRATE_VMA_SELECT_DEVICE_PRIVATE

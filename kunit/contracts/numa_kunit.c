@@ -114,20 +114,29 @@ static void snapshot_of_a_hinted_page_is_0(struct kunit *test)
 /* The same of a huge page. */
 static void snapshot_of_a_hinted_huge_page_is_0(struct kunit *test)
 {
+	char *letters = kunit_kzalloc(test, NR_LARGE + 1, GFP_KERNEL);
 	struct hmm_probe *probe;
+	unsigned long i, bare = 0;
 	struct large large;
 	int ret;
 
+	KUNIT_ASSERT_NOT_NULL(test, letters);
 	requires_hints(test);
 	large = large_get(test, SEEN_RAM);
 	probe = hmm_probe_get(test, NR_LARGE);
 	hint(test, large.addr, NR_LARGE);
 	ret = hmm_probe_run(probe, large.addr, NR_LARGE, 0);
-	if (!ret && has_only_a_pfn(probe->pfns[0]))
+	for (i = 0; !ret && i < NR_LARGE; i++)
+		bare += has_only_a_pfn(probe->pfns[i]);
+	if (bare == NR_LARGE) {
+		large_end(test, &large);
 		DMIRROR_KNOWN_DEFECT(test,
 				     "hmm_range_fault() of an inaccessible huge page");
+	}
 	DMIRROR_EXPECT_ERRNO(test, ret, 0, "snapshot");
-	hmm_probe_expect(test, probe, large.addr, "-", "hinted huge page");
+	memset(letters, '-', NR_LARGE);
+	hmm_probe_expect(test, probe, large.addr, letters, "hinted huge page");
+	large_end(test, &large);
 }
 
 /* A snapshot leaves the hint alone, a request takes it away. */
@@ -201,12 +210,7 @@ static void hinted_page_goes_and_comes_back(struct kunit *test)
 	seen = migrate_see_settled(addr);
 	hint(test, addr, 1);
 	attempt_init(test, &attempt, toy, addr, 1, SYSTEM);
-	ret = attempt_collect(&attempt);
-	if (!ret) {
-		attempt_choose(&attempt.move, SEEN_RAM);
-		attempt_pages(&attempt);
-		toy_finish(&attempt.move);
-	}
+	ret = attempt_carry_out(&attempt, SEEN_RAM);
 	DMIRROR_ASSERT_OK(test, ret, "collect");
 	/* What allows nothing does not allow to write. */
 	attempt_expect_src(test, &attempt, attempt.setup, 0,
@@ -259,12 +263,7 @@ static void hinted_large_folio_goes_and_comes_back(struct kunit *test)
 	hint(test, large.addr, NR_LARGE);
 	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
 		     SYSTEM | MIGRATE_VMA_SELECT_COMPOUND);
-	ret = attempt_collect(&attempt);
-	if (!ret) {
-		attempt_choose(&attempt.move, SEEN_RAM);
-		attempt_pages(&attempt);
-		toy_finish(&attempt.move);
-	}
+	ret = attempt_carry_out(&attempt, SEEN_RAM);
 	DMIRROR_ASSERT_OK(test, ret, "collect");
 	attempt_expect_src(test, &attempt, attempt.setup, 0,
 			   migrate_pfn(seen.pfn) | LARGE_PAGE, "after setup");

@@ -131,12 +131,7 @@ static void swapped_page_is_left_alone(struct kunit *test)
 	raw[1] = hmm_probe_raw(at(&s, 4));
 	books = migrate_books(current->mm);
 	attempt_init(test, &attempt, s.toy, s.addr, n, SYSTEM);
-	ret = attempt_collect(&attempt);
-	if (!ret) {
-		attempt_choose(&attempt.move, SEEN_RAM);
-		attempt_pages(&attempt);
-		toy_finish(&attempt.move);
-	}
+	ret = attempt_carry_out(&attempt, SEEN_RAM);
 	DMIRROR_ASSERT_OK(test, ret, "collect");
 
 	KUNIT_EXPECT_EQ(test, attempt.cpages, 4UL);
@@ -174,12 +169,7 @@ static void page_of_the_swap_cache_goes(struct kunit *test)
 	int ret;
 
 	attempt_init(test, &attempt, s.toy, s.addr, 1, SYSTEM);
-	ret = attempt_collect(&attempt);
-	if (!ret) {
-		attempt_choose(&attempt.move, SEEN_RAM);
-		attempt_pages(&attempt);
-		toy_finish(&attempt.move);
-	}
+	ret = attempt_carry_out(&attempt, SEEN_RAM);
 	after = migrate_see(current->mm, s.addr);
 	DMIRROR_ASSERT_OK(test, ret, "collect");
 	attempt_expect_src(test, &attempt, attempt.setup, 0,
@@ -215,12 +205,7 @@ static void page_that_another_has_in_swap_stays(struct kunit *test)
 		user_ask(&child, idle, NULL);
 		read_stamp(&s.addr);
 		before = migrate_see_settled(s.addr);
-		ret = attempt_collect(&attempt);
-		if (!ret) {
-			attempt_choose(&attempt.move, SEEN_RAM);
-			attempt_pages(&attempt);
-			toy_finish(&attempt.move);
-		}
+		ret = attempt_carry_out(&attempt, SEEN_RAM);
 		after = migrate_see_settled(s.addr);
 		cached = is_cached(&before) && is_cached(&after);
 		used = swapdev_used(s.dev);

@@ -89,12 +89,7 @@ static void missing_page_is_not_filled(struct kunit *test)
 	books = migrate_books(current->mm);
 
 	attempt_init(test, &attempt, toy, addr, 3, SYSTEM);
-	ret = attempt_collect(&attempt);
-	if (!ret) {
-		attempt_choose(&attempt.move, SEEN_RAM);
-		attempt_pages(&attempt);
-		toy_finish(&attempt.move);
-	}
+	ret = attempt_carry_out(&attempt, SEEN_RAM);
 	DMIRROR_ASSERT_OK(test, ret, "collect");
 	/* Selected like any hole: "this can still fail". */
 	attempt_expect_src(test, &attempt, attempt.setup, 1, HOLE,
@@ -131,12 +126,7 @@ static void missing_large_hole_is_not_filled(struct kunit *test)
 			UFFD_FEATURE_SIGBUS);
 	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
 		     SYSTEM | COMPOUND);
-	ret = attempt_collect(&attempt);
-	if (!ret) {
-		attempt_choose(&attempt.move, SEEN_RAM);
-		attempt_pages(&attempt);
-		toy_finish(&attempt.move);
-	}
+	ret = attempt_carry_out(&attempt, SEEN_RAM);
 	DMIRROR_ASSERT_OK(test, ret, "collect");
 	attempt_expect_src(test, &attempt, attempt.setup, 0, LARGE_HOLE,
 			   "after setup");
@@ -287,12 +277,7 @@ static void protected_zero_page_stays_protected(struct kunit *test)
 	expect_guarded(test, addr, z->mode, "before");
 
 	attempt_init(test, &attempt, toy, addr, nr, SYSTEM | COMPOUND);
-	ret = attempt_collect(&attempt);
-	if (!ret) {
-		attempt_choose(&attempt.move, SEEN_RAM);
-		attempt_pages(&attempt);
-		toy_finish(&attempt.move);
-	}
+	ret = attempt_carry_out(&attempt, SEEN_RAM);
 	DMIRROR_ASSERT_OK(test, ret, "collect");
 	/* Whether it went is not what matters here. */
 	if (!cpu_writes(addr))
@@ -323,12 +308,7 @@ static void protected_hole_is_left_alone(struct kunit *test)
 	KUNIT_ASSERT_NE_MSG(test, raw, 0UL, "marker of a protected hole");
 
 	attempt_init(test, &attempt, toy, addr, 3, SYSTEM);
-	ret = attempt_collect(&attempt);
-	if (!ret) {
-		attempt_choose(&attempt.move, SEEN_RAM);
-		attempt_pages(&attempt);
-		toy_finish(&attempt.move);
-	}
+	ret = attempt_carry_out(&attempt, SEEN_RAM);
 	DMIRROR_ASSERT_OK(test, ret, "collect");
 	attempt_expect_src(test, &attempt, attempt.setup, 1, 0, "of a marker");
 	attempt_expect_src(test, &attempt, attempt.setup, 2, HOLE,

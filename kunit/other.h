@@ -3,8 +3,8 @@
  * Another thread of the case's process, which does one thing while the case
  * looks on.
  */
-#ifndef CONTRACTS_OTHER_H
-#define CONTRACTS_OTHER_H
+#ifndef DMIRROR_OTHER_H
+#define DMIRROR_OTHER_H
 
 #include <linux/completion.h>
 #include <linux/mm_types.h>
@@ -62,4 +62,4 @@ void other_start(struct kunit *test, struct other *other);
  */
 void other_join(struct other *other);
 
-#endif /* CONTRACTS_OTHER_H */
+#endif /* DMIRROR_OTHER_H */
