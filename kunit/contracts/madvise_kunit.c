@@ -218,10 +218,10 @@ static void advice_is_taken(struct kunit *test)
 	if (advice->advice == MADV_MERGEABLE ||
 	    advice->advice == MADV_UNMERGEABLE)
 		DMIRROR_REQUIRES_CONFIG(test, KSM);
+	ground = ground_get(test, advised.kind);
 	if (cuts_device_folio(&advised))
 		DMIRROR_KNOWN_DEFECT(test,
 				     "madvise() of a part of a coherent folio");
-	ground = ground_get(test, advised.kind);
 	to = advised.part ? GROUND_TO : ground.nr;
 	DMIRROR_ASSERT_OK(test, user_madvise(ground_at(&ground, from),
 					     (to - from) << PAGE_SHIFT,

@@ -36,10 +36,8 @@ static void whole_folio_moves(struct kunit *test)
 
 	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
 		     where->select | COMPOUND);
-	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
-	attempt_choose(&attempt.move, where->seen);
-	attempt_pages(&attempt);
-	toy_finish(&attempt.move);
+	DMIRROR_ASSERT_OK(test, attempt_carry_out(&attempt, where->seen),
+			  "collect");
 	after = migrate_see_settled(large.addr);
 
 	KUNIT_EXPECT_EQ(test, attempt.cpages, 1UL);
@@ -146,10 +144,8 @@ static void whole_folio_moves_in_pages(struct kunit *test)
 
 	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
 		     where->select);
-	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
-	attempt_choose(&attempt.move, where->seen);
-	attempt_pages(&attempt);
-	toy_finish(&attempt.move);
+	DMIRROR_ASSERT_OK(test, attempt_carry_out(&attempt, where->seen),
+			  "collect");
 	KUNIT_EXPECT_EQ(test, attempt.cpages, NR_LARGE);
 	for (i = 0; i < NR_LARGE; i++)
 		KUNIT_ASSERT_EQ_MSG(test, attempt.setup[i],
@@ -212,10 +208,8 @@ static void part_of_a_folio_moves(struct kunit *test)
 	attempt_init(test, &attempt, large.toy,
 		     large.addr + part->at * PAGE_SIZE, part->nr,
 		     (home ? PRIVATE : SYSTEM) | COMPOUND);
-	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
-	attempt_choose(&attempt.move, part->where);
-	attempt_pages(&attempt);
-	toy_finish(&attempt.move);
+	DMIRROR_ASSERT_OK(test, attempt_carry_out(&attempt, part->where),
+			  "collect");
 
 	KUNIT_EXPECT_EQ(test, attempt.cpages, part->nr);
 	KUNIT_EXPECT_EQ(test, attempt.npages, part->nr);
@@ -425,6 +419,16 @@ static void folio_that_cannot_be_cut_comes_back(struct kunit *test)
 	large_end(test, &large);
 }
 
+/* The cgroups compare the sizes, and that ends in a BUG. */
+static bool dies_of_a_large_destination(void)
+{
+#ifdef SMALL_PAGE_GOES_TO_LARGE_ONE
+	return IS_ENABLED(CONFIG_MEMCG) && IS_ENABLED(CONFIG_DEBUG_VM);
+#else
+	return false;
+#endif
+}
+
 /*
  * A large page for a small one is no destination: the source has to stay as
  * it was. Up to 7.3 it stays where it was, but what the LRU knew of it is gone.
@@ -438,6 +442,9 @@ static void large_page_for_a_small_one_is_refused(struct kunit *test)
 	struct folio *folio;
 	struct page *page;
 
+	if (dies_of_a_large_destination())
+		DMIRROR_KNOWN_DEFECT(test,
+				     "migrate_vma_pages() of a small page to a large one");
 	stamp_write(test, addr, 1);
 	before = migrate_see_settled(addr);
 	folio = page_folio(pfn_to_page(before.pfn));
@@ -492,12 +499,7 @@ static int move_and_count_warnings(struct kunit *test, struct attempt *attempt,
 	int ret = -EINVAL;
 
 	kunit_warning_suppress(test) {
-		ret = attempt_collect(attempt);
-		if (!ret) {
-			attempt_choose(&attempt->move, from);
-			attempt_pages(attempt);
-			toy_finish(&attempt->move);
-		}
+		ret = attempt_carry_out(attempt, from);
 		*warnings = KUNIT_SUPPRESSED_WARNING_COUNT();
 	}
 
@@ -554,7 +556,9 @@ static void shared_folio_moves_for_both(struct kunit *test)
 	KUNIT_EXPECT_TRUE_MSG(test, after.huge, "after it moved");
 	stamp_check(test, large.addr, NR_LARGE, true, "after the child");
 	large_end(test, &large);
-	if (warnings && where->seen == SEEN_RAM && large_leaf_looks_writable())
+	/* One for each mapping. */
+	if (warnings == 2 && where->seen == SEEN_RAM &&
+	    large_leaf_looks_writable())
 		DMIRROR_KNOWN_DEFECT(test,
 				     "remove_migration_pmd() of a read-only private PMD");
 	KUNIT_EXPECT_EQ_MSG(test, warnings, 0, "warnings of core mm");
