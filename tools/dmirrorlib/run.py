@@ -309,14 +309,17 @@ class Session:
         return verdict.check_filter(self.plan(), self.opts.glob)
 
     def expected_skips(self) -> Dict[str, str]:
-        """Return the recorded skips of the tier, and those of the kernel's
-        version, with their reasons."""
-        skips = verdict.read_skips(PROJECT / self.tier.skips)
+        """Return the recorded skips of the tier, those of the kernel's version
+        on every tier, and those of the two together, with their reasons."""
+        folder = PROJECT / 'kunit/skips'
         version = '.'.join(self.tree.version.split('.')[:2])
-        skips.update(verdict.read_skips(
-            PROJECT / f'kunit/skips/linux-{version}.txt'))
-        if not self.tier.patches and patches.recorded(self.tree.path):
-            # The user has patched his tree: this runs there.
+        tier = PROJECT / self.tier.skips
+        skips: Dict[str, str] = {}
+        for path in (tier, folder / f'linux-{version}.txt',
+                     folder / f'linux-{version}-{tier.name}'):
+            skips.update(verdict.read_skips(path))
+        if patches.recorded(self.tree.path):
+            # This runs there.
             skips = {key: reason for key, reason in skips.items()
                      if not reason.startswith(PATCHED_BUG)}
         return skips
