@@ -68,18 +68,25 @@ void bench_to_device(struct kunit *test, const struct dmirror_bench *bench,
 	bench_to_device_part(test, bench, addr, npages, npages);
 }
 
+void bench_to_ram_part(struct kunit *test, const struct dmirror_bench *bench,
+		       unsigned long addr, unsigned long npages, int error,
+		       unsigned long want)
+{
+	unsigned long moved = ULONG_MAX;
+
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_to_ram(bench->mirror, addr,
+							  npages, &moved),
+			     error, "migration back");
+	KUNIT_EXPECT_EQ_MSG(test, moved, want,
+			    "pages of [0x%lx,0x%lx) that came home",
+			    addr, addr + (npages << PAGE_SHIFT));
+}
+
 void bench_to_ram(struct kunit *test, const struct dmirror_bench *bench,
 		  unsigned long addr, unsigned long npages,
 		  unsigned long want)
 {
-	unsigned long moved = ULONG_MAX;
-
-	DMIRROR_ASSERT_OK(test, dmirror_migrate_to_ram(bench->mirror, addr,
-						       npages, &moved),
-			  "migration back");
-	KUNIT_EXPECT_EQ_MSG(test, moved, want,
-			    "pages of [0x%lx,0x%lx) that came back", addr,
-			    addr + (npages << PAGE_SHIFT));
+	bench_to_ram_part(test, bench, addr, npages, 0, want);
 }
 
 void bench_evict(struct kunit *test, const struct dmirror_bench *bench)

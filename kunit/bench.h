@@ -91,6 +91,19 @@ void bench_to_ram(struct kunit *test, const struct dmirror_bench *bench,
 		  unsigned long want);
 
 /**
+ * bench_to_ram_part - migrate back, where not all of it can
+ * @test: the case
+ * @bench: the bench
+ * @addr: page aligned address
+ * @npages: number of pages
+ * @error: what dmirror_migrate_to_ram() has to return
+ * @want: how many of them have to move
+ */
+void bench_to_ram_part(struct kunit *test, const struct dmirror_bench *bench,
+		       unsigned long addr, unsigned long npages, int error,
+		       unsigned long want);
+
+/**
  * bench_evict - evict; everything has to come home
  * @test: the case
  * @bench: the bench

@@ -214,7 +214,8 @@ static void way_back_without_memory_for_one(struct kunit *test)
 
 		bench_to_device(test, &bench, bench.addr, NR);
 		dmirror_inject_arm(DMIRROR_INJECT_RAM_ALLOC, nths[i]);
-		bench_to_ram(test, &bench, bench.addr, NR, NR - 1);
+		bench_to_ram_part(test, &bench, bench.addr, NR, -ENOMEM,
+				  NR - 1);
 		bench_expect_out(test, &bench, 1, "after the failure");
 		bench_expect_all(test, &bench, at, 1, DEV_W, "that failed");
 		bench_expect_at_rest(test, &bench, at, 1, true, "that failed");
@@ -405,7 +406,7 @@ static void cpu_access_does_not_fail_an_exclusive_command(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, cmd.cpages, (u64)NR, "pages read");
 	KUNIT_EXPECT_EQ_MSG(test, cmd.faults, 1ULL,
 			    "faults: for the page that was lost");
-	dmirror_expect_pt(test, bench.mirror, bench.addr, "xxxw",
+	dmirror_expect_pt(test, bench.mirror, bench.addr, "xxxwxxxxxxxxxxxx",
 			  "after EXCLUSIVE");
 	dmirror_user_check(test, cmd.ptr, NR, 1, "after EXCLUSIVE");
 }

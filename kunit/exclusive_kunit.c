@@ -448,6 +448,41 @@ static void bad_ranges_are_refused(struct kunit *test)
 	}
 }
 
+/*
+ * A look at a long table lets others have the lock in between, misses nothing
+ * for it, and ends when it is no longer wanted.
+ */
+static void long_table_is_looked_at_in_parts(struct kunit *test)
+{
+	const unsigned long nr = 2 * DMIRROR_PT_WALK + 1, size = nr << PAGE_SHIFT;
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long done, addr = dmirror_user_map(test, nr, RW);
+	int killed;
+
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+	DMIRROR_ASSERT_OK(test,
+			  dmirror_mirror_fault(mirror, addr, addr + size,
+					       DMIRROR_PERM_READ,
+					       DMIRROR_FAULT_TIMEOUT_MS),
+			  "fault");
+	DMIRROR_EXPECT_ERRNO(test, dmirror_exclusive_held(mirror, addr, nr), 0,
+			     "look at entries of which none is exclusive");
+	dmirror_killable(test);
+	send_sig(SIGKILL, current, 1);
+	killed = dmirror_exclusive_held(mirror, addr, nr);
+	dmirror_unkill(test);
+	DMIRROR_EXPECT_ERRNO(test, killed, -EINTR, "look when killed");
+	DMIRROR_ASSERT_OK(test,
+			  dmirror_exclusive_make(mirror,
+						 addr + size - PAGE_SIZE, 1,
+						 &done),
+			  "exclusive access to the last page");
+	KUNIT_EXPECT_EQ_MSG(test, dmirror_exclusive_held(mirror, addr, nr), 1,
+			    "the last of %lu pages is exclusive", nr);
+	KUNIT_EXPECT_EQ_MSG(test, dmirror_exclusive_held(mirror, addr, nr - 1),
+			    0, "%lu pages before it", nr - 1);
+}
+
 static void failure_in_the_middle_is_told(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
@@ -851,6 +886,7 @@ static struct kunit_case exclusive_cases[] = {
 	KUNIT_CASE_PARAM(only_writable_mappings, refusal_gen_params),
 	KUNIT_CASE(only_anonymous_memory),
 	KUNIT_CASE(bad_ranges_are_refused),
+	KUNIT_CASE(long_table_is_looked_at_in_parts),
 	KUNIT_CASE(failure_in_the_middle_is_told),
 	KUNIT_CASE(failed_allocation_is_told),
 	KUNIT_CASE(making_it_can_be_killed),

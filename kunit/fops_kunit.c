@@ -14,6 +14,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
+#include <uapi/asm/ioctls.h>
 
 #include "../drivers/dmirror/device.h"
 #include "../drivers/dmirror/fops.h"
@@ -311,7 +312,7 @@ static void buffer_that_is_no_buffer(struct kunit *test)
 	dmirror_user_check(test, bench.addr, NR, 1, "after the failures");
 }
 
-/* The migration is done by then: what is told is that nothing was copied. */
+/* The migration is done by then, and that is what is told. */
 static void migration_into_no_buffer(struct kunit *test)
 {
 	struct bench bench = bench_get_private(test);
@@ -319,12 +320,12 @@ static void migration_into_no_buffer(struct kunit *test)
 
 	cmd.ptr = 0;
 	expect_command(test, &bench, HMM_DMIRROR_MIGRATE_TO_DEV, &cmd, -EFAULT,
-		       0, "MIGRATE_TO_DEV to nowhere");
+		       NR, "MIGRATE_TO_DEV to nowhere");
 	expect_out(test, &bench, NR, "after MIGRATE_TO_DEV to nowhere");
 	expect_command(test, &bench, HMM_DMIRROR_MIGRATE_TO_SYS, &cmd, 0, NR,
 		       "MIGRATE_TO_SYS, which needs no buffer");
 	cmd.ptr = U64_MAX & PAGE_MASK;
-	expect_command(test, &bench, HMM_DMIRROR_EXCLUSIVE, &cmd, -EFAULT, 0,
+	expect_command(test, &bench, HMM_DMIRROR_EXCLUSIVE, &cmd, -EFAULT, NR,
 		       "EXCLUSIVE to the last page of the address space");
 	dmirror_user_check(test, bench.addr, NR, 1, "after the failures");
 }
@@ -542,6 +543,33 @@ static void huge_range_over_a_small_mapping(struct kunit *test)
 	}
 }
 
+/*
+ * Nor does a buffer that ends cost more memory than what one fault may bring
+ * in, however long the range is.
+ */
+static void fault_ahead_has_a_limit(struct kunit *test)
+{
+	static const unsigned int commands[] = {
+		HMM_DMIRROR_READ, HMM_DMIRROR_WRITE,
+	};
+	struct bench bench = bench_get(test);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		struct hmm_dmirror_cmd cmd = cmd_of(&bench, 4096 + WINDOW);
+
+		cmd.addr = dmirror_user_map(test, 4096 + WINDOW, RW);
+		/* One window of a buffer. */
+		punch(test, bench.buf, WINDOW);
+		expect_command(test, &bench, commands[i], &cmd, -EFAULT, WINDOW,
+			       "range of 4160 pages");
+		KUNIT_EXPECT_LE_MSG(test, bench.mirror->pt.nr, 4096UL,
+				    "pages that the device has mapped");
+		dmirror_user_unmap(test, cmd.addr, 4096 + WINDOW);
+		dmirror_user_map_over(test, bench.buf, NR, RW);
+	}
+}
+
 /* A snapshot goes on where nothing is mapped: the buffer is what ends it. */
 static void huge_snapshot_ends_with_the_buffer(struct kunit *test)
 {
@@ -631,10 +659,11 @@ static void page_that_does_not_go_is_told(struct kunit *test)
 						    HMM_DMIRROR_MIGRATE_TO_DEV,
 						    &cmd, WINDOW + 6),
 			     -ENOENT, "MIGRATE_TO_DEV with a page held");
-	KUNIT_EXPECT_EQ_MSG(test, cmd.cpages, (u64)WINDOW,
-			    "pages of the windows before that page");
+	KUNIT_EXPECT_EQ_MSG(test, cmd.cpages, (u64)WINDOW + 6,
+			    "pages before that page");
 	expect_out(test, &bench, NR - 1, "after MIGRATE_TO_DEV");
-	dmirror_user_check(test, bench.buf, WINDOW, 1, "after MIGRATE_TO_DEV");
+	dmirror_user_check(test, bench.buf, WINDOW + 6, 1,
+			   "after MIGRATE_TO_DEV");
 	to_device(test, &bench);
 	dmirror_user_check(test, bench.addr, NR, 1, "after both migrations");
 }
@@ -744,7 +773,10 @@ static void release_tells_of_a_held_page(struct kunit *test)
 	dmirror_user_check(test, bench.addr, NR, 1, "after RELEASE");
 }
 
-/* What is promised keeps RELEASE trying, until its caller is killed. */
+/*
+ * What is promised keeps RELEASE trying, until its caller is killed, who brings
+ * no more home than what was under way.
+ */
 static void release_can_be_killed(struct kunit *test)
 {
 	struct bench bench = bench_get_private(test);
@@ -763,6 +795,7 @@ static void release_can_be_killed(struct kunit *test)
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR, "RELEASE when killed");
 	KUNIT_EXPECT_EQ_MSG(test, bench.devmem->stats.chunks, 1UL,
 			    "chunks after the kill");
+	expect_out(test, &bench, NR - WINDOW, "after the kill");
 	dmirror_user_check(test, bench.addr, NR, 1, "after the kill");
 	expect_command(test, &bench, HMM_DMIRROR_RELEASE, &cmd, 0, 0,
 		       "RELEASE with the promise given back");
@@ -1245,11 +1278,35 @@ static void ioctl_tells_also_when_it_fails(struct kunit *test)
 			     -EFAULT, "READ with a hole");
 	KUNIT_EXPECT_EQ_MSG(test, cmd.cpages, (u64)WINDOW,
 			    "pages told by a READ that failed");
-	cmd = sent;
-	DMIRROR_EXPECT_ERRNO(test, own_ioctl(test, &own, 0, &cmd), -EINVAL,
-			     "unknown command");
-	KUNIT_EXPECT_EQ_MSG(test, cmd.cpages | cmd.faults, 0ULL,
-			    "pages or faults told by an unknown command");
+}
+
+/* isatty() and the like ask every file: what they point to is not a command. */
+static void foreign_ioctls_touch_nothing(struct kunit *test)
+{
+	static const unsigned int commands[] = {
+		0, TCGETS, FIONREAD, HMM_DMIRROR_READ_UNLOCKED + 1,
+		_IOR('H', 0x00, struct hmm_dmirror_cmd), _IO('H', 0x00),
+		_IOWR('H', 0x00, __u64), _IOWR('h', 0x00, struct hmm_dmirror_cmd),
+	};
+	struct own own = own_get(test);
+	unsigned int i;
+
+	dmirror_user_fill(test, own.addr, 1, 3);
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		const unsigned long args[] = { own.addr, 0 };
+		unsigned int j;
+
+		for (j = 0; j < ARRAY_SIZE(args); j++) {
+			long ret = own.file->f_op->unlocked_ioctl(own.file,
+								  commands[i],
+								  args[j]);
+
+			KUNIT_EXPECT_EQ_MSG(test, ret, -EINVAL,
+					    "command 0x%x of 0x%lx",
+					    commands[i], args[j]);
+		}
+		dmirror_user_check(test, own.addr, 1, 3, "after the refusal");
+	}
 }
 
 static long own_write(const struct own *own, unsigned long arg)
@@ -1357,6 +1414,7 @@ static struct kunit_case fops_cases[] = {
 	KUNIT_CASE(ranges_over_several_mappings),
 	KUNIT_CASE(bad_ranges_are_refused),
 	KUNIT_CASE(huge_range_over_a_small_mapping),
+	KUNIT_CASE(fault_ahead_has_a_limit),
 	KUNIT_CASE(huge_snapshot_ends_with_the_buffer),
 	KUNIT_CASE(flags_are_set_and_cleared),
 	KUNIT_CASE(migrated_to_the_device_with_data),
@@ -1380,6 +1438,7 @@ static struct kunit_case fops_cases[] = {
 	KUNIT_CASE(file_of_another_process),
 	KUNIT_CASE(open_makes_a_mirror_of_the_caller),
 	KUNIT_CASE(ioctl_tells_also_when_it_fails),
+	KUNIT_CASE(foreign_ioctls_touch_nothing),
 	KUNIT_CASE(ioctl_with_a_bad_command_pointer),
 	KUNIT_CASE(mmap_gives_zeroed_pages),
 	KUNIT_CASE(mmap_has_a_limit),

@@ -345,12 +345,12 @@ static void core_mm_asks_the_driver(struct kunit *test)
 #endif
 }
 
-static void large_folio_comes_home_for_one_page(struct kunit *test)
+/* One chunk of one span, and a huge page with pattern 1 that may go there. */
+static struct dmirror_bench large_bench_get(struct kunit *test)
 {
 	unsigned int order = dmirror_mm_large_order(MEMORY_DEVICE_PRIVATE);
 	unsigned long nr = 1UL << order;
 	struct dmirror_bench bench;
-	struct page *page;
 
 	DMIRROR_REQUIRES_BUILTIN(test);
 	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
@@ -364,6 +364,17 @@ static void large_folio_comes_home_for_one_page(struct kunit *test)
 	DMIRROR_ASSERT_OK(test, user_madvise(bench.addr, nr << PAGE_SHIFT,
 					     MADV_HUGEPAGE), "madvise");
 	dmirror_user_fill(test, bench.addr, nr, 1);
+
+	return bench;
+}
+
+static void large_folio_comes_home_for_one_page(struct kunit *test)
+{
+	struct dmirror_bench bench = large_bench_get(test);
+	unsigned int order = bench.devmem->large_order;
+	unsigned long nr = 1UL << order;
+	struct page *page;
+
 	bench_to_device(test, &bench, bench.addr, nr);
 	page = page_at(test, &bench, 0);
 	KUNIT_ASSERT_EQ(test, folio_order(page_folio(page)), order);
@@ -373,6 +384,48 @@ static void large_folio_comes_home_for_one_page(struct kunit *test)
 	bench_expect_out(test, &bench, 0, "after the failure");
 	expect_books(test, bench.devmem, nr - 1, 1, "after the failure");
 	dmirror_user_check(test, bench.addr, nr, 1, "after the failure");
+}
+
+/* One of the pages of a cut span: its neighbours are as good as ever. */
+static void failure_of_a_small_page_moves_no_other(struct kunit *test)
+{
+	struct dmirror_bench bench = large_bench_get(test);
+	unsigned long nr = 1UL << bench.devmem->large_order, out = NR;
+	struct page *page;
+
+	bench_to_device(test, &bench, bench.addr, out);
+	page = page_at(test, &bench, 3);
+	DMIRROR_EXPECT_ERRNO(test, fail_page(&bench, page, 1), 0,
+			     "memory failure of page 3");
+	bench_expect_out(test, &bench, out - 1, "after the failure");
+	expect_books(test, bench.devmem, nr - out, 1, "after the failure");
+	dmirror_user_check(test, bench.addr, out, 1, "after the failure");
+}
+
+/*
+ * What a large folio leaves in the struct page of its first page stays there
+ * when that is out of service: an eviction must not take it for a folio.
+ */
+static void eviction_passes_a_retired_head(struct kunit *test)
+{
+	struct dmirror_bench bench = large_bench_get(test);
+	unsigned long nr = 1UL << bench.devmem->large_order, left = 0;
+	struct page *head;
+
+	dmirror_user_fill(test, bench.addr, nr, 1);
+	bench_to_device(test, &bench, bench.addr, nr);
+	head = page_at(test, &bench, 0);
+	KUNIT_ASSERT_EQ(test, folio_order(page_folio(head)),
+			bench.devmem->large_order);
+	bench_to_ram(test, &bench, bench.addr, nr, nr);
+	DMIRROR_EXPECT_ERRNO(test, fail_page(&bench, head, 1), 0,
+			     "memory failure of the head");
+	bench_to_device(test, &bench, bench.addr, NR);
+	DMIRROR_EXPECT_ERRNO(test, dmirror_migrate_evict(bench.devmem, &left),
+			     0, "eviction");
+	KUNIT_EXPECT_EQ_MSG(test, left, 0UL, "pages left by the eviction");
+	bench_expect_out(test, &bench, 0, "after the eviction");
+	dmirror_user_check(test, bench.addr, nr, 1, "after the eviction");
 }
 
 static struct kunit_case memory_failure_cases[] = {
@@ -387,6 +440,8 @@ static struct kunit_case memory_failure_cases[] = {
 	KUNIT_CASE_PARAM(unreadable_page_stays, kind_gen_params),
 	KUNIT_CASE_PARAM(core_mm_asks_the_driver, kind_gen_params),
 	KUNIT_CASE(large_folio_comes_home_for_one_page),
+	KUNIT_CASE(failure_of_a_small_page_moves_no_other),
+	KUNIT_CASE(eviction_passes_a_retired_head),
 	{}
 };
 

@@ -328,7 +328,18 @@ static void random_walk(struct kunit *test)
 			      "slots are left after the walk");
 }
 
+/* It grows with what a user asks for, so it is on his account. */
+static void table_is_accounted(struct kunit *test)
+{
+	struct dmirror_pt *pt = pt_get(test);
+
+	KUNIT_EXPECT_TRUE_MSG(test, pt->entries.xa_flags & XA_FLAGS_ACCOUNT,
+			      "flags of the XArray: got 0x%x",
+			      pt->entries.xa_flags);
+}
+
 static struct kunit_case pt_cases[] = {
+	KUNIT_CASE(table_is_accounted),
 	KUNIT_CASE(lookup_respects_permission),
 	KUNIT_CASE(lookup_misses_what_was_never_set),
 	KUNIT_CASE(set_replaces),

@@ -60,6 +60,15 @@ void dmirror_batch_device(struct dmirror_batch *batch,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_batch_device);
 
+void dmirror_batch_pfns(struct dmirror_batch *batch,
+			const struct dmirror_plan *plan, unsigned long nr,
+			struct dmirror_arrays *arrays)
+{
+	dmirror_batch_device(batch, plan, 0, nr, arrays);
+	batch->listed = true;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_batch_pfns);
+
 /*
  * Says of each page that had the outcome @from whether it can still move: @yes
  * if so, else @no. A large destination stands for all of its source's pages.
@@ -105,6 +114,8 @@ static int collect(struct dmirror_batch *batch)
 	/* Without a VMA it notes per page what it could not lock. */
 	if (batch->args.vma)
 		ret = dmirror_mm_migrate_setup(&batch->args);
+	else if (batch->listed)
+		dmirror_mm_device_pfns(batch->args.src, batch->nr);
 	else
 		dmirror_mm_device_range(batch->args.src, batch->pfn, batch->nr);
 	if (ret) {

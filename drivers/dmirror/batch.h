@@ -79,6 +79,7 @@ enum dmirror_outcome {
  * @plan: how destinations are chosen
  * @args: for migrate_vma; args.src and args.dst are used without a VMA, too
  * @pfn: the first device page, without a VMA
+ * @listed: args.src names the device pages, without a VMA
  * @nr: number of pages, and of entries in each array
  * @outcome: one enum dmirror_outcome per page
  */
@@ -87,6 +88,7 @@ struct dmirror_batch {
 	struct dmirror_plan plan;
 	struct migrate_vma args;
 	unsigned long pfn;
+	bool listed;
 	unsigned long nr;
 	u8 *outcome;
 };
@@ -143,6 +145,19 @@ void dmirror_batch_vma(struct dmirror_batch *batch,
 void dmirror_batch_device(struct dmirror_batch *batch,
 			  const struct dmirror_plan *plan, unsigned long pfn,
 			  unsigned long nr, struct dmirror_arrays *arrays);
+
+/**
+ * dmirror_batch_pfns - begin a batch of device pages here and there
+ * @batch: to be filled in
+ * @plan: how destinations are chosen; copied
+ * @nr: number of pages
+ * @arrays: room for as many; src has their page frame numbers
+ *
+ * Context: process context, no mmap_lock.
+ */
+void dmirror_batch_pfns(struct dmirror_batch *batch,
+			const struct dmirror_plan *plan, unsigned long nr,
+			struct dmirror_arrays *arrays);
 
 /**
  * dmirror_batch_step - go on to the next state

@@ -79,7 +79,7 @@ void dmirror_device_destroy(struct dmirror_device *device)
 		cdev_device_del(&device->cdev, &device->dev);
 
 	for (;;) {
-		ret = dmirror_migrate_drain(&device->devmem);
+		ret = dmirror_migrate_drain(&device->devmem, false);
 		if (!ret)
 			break;
 		if (!told)

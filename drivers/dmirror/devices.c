@@ -14,13 +14,21 @@
 #define CHUNK_BYTES SZ_64M
 #define MAX_CHUNKS 64UL
 
+/* A device has to be able to hold one large folio. */
+static unsigned long chunk_pages(unsigned int large_order)
+{
+	return max(CHUNK_BYTES >> PAGE_SHIFT, 1UL << large_order);
+}
+
 static struct dmirror_device_config
 private_config(const struct dmirror_devices_config *config, unsigned int nr)
 {
+	unsigned int order = dmirror_mm_large_order(MEMORY_DEVICE_PRIVATE);
+
 	return (struct dmirror_device_config){
 		.ops = &dmirror_pagemap_private_ops,
-		.large_order = dmirror_mm_large_order(MEMORY_DEVICE_PRIVATE),
-		.chunk_pages = CHUNK_BYTES >> PAGE_SHIFT,
+		.large_order = order,
+		.chunk_pages = chunk_pages(order),
 		.max_chunks = MAX_CHUNKS,
 		.id = config->first_id + nr,
 		.two_pass = config->two_pass,
@@ -31,7 +39,11 @@ static struct dmirror_device_config
 coherent_config(const struct dmirror_devices_config *config, unsigned int nr)
 {
 	unsigned long start = config->spm_addr[nr - DMIRROR_NR_PRIVATE];
-	unsigned long chunk = min(config->spm_size, CHUNK_BYTES);
+	unsigned long chunk = config->spm_size;
+
+	/* All of it is used: the largest power of two that divides it. */
+	if (chunk > CHUNK_BYTES)
+		chunk = min(chunk & -chunk, CHUNK_BYTES);
 
 	return (struct dmirror_device_config){
 		.ops = &dmirror_pagemap_coherent_ops,

@@ -562,6 +562,23 @@ int dmirror_devmem_retire(struct dmirror_chunk *chunk, unsigned long pfn)
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_retire);
 
+unsigned long dmirror_devmem_usable(struct dmirror_chunk *chunk,
+				    unsigned long pfn, unsigned long nr,
+				    unsigned long *pfns)
+{
+	struct dmirror_devmem *devmem = chunk->devmem;
+	unsigned long i, found = 0;
+
+	spin_lock_irq(&devmem->lock);
+	for (i = pfn; i < pfn + nr; i++)
+		if (!test_bit(i - chunk->first_pfn, chunk->retired))
+			pfns[found++] = i;
+	spin_unlock_irq(&devmem->lock);
+
+	return found;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_devmem_usable);
+
 static struct dmirror_block *block_alloc(const struct dmirror_devmem *devmem,
 					 unsigned int order)
 {

@@ -318,6 +318,20 @@ void dmirror_devmem_split(struct page *head, struct page *tail);
 int dmirror_devmem_retire(struct dmirror_chunk *chunk, unsigned long pfn);
 
 /**
+ * dmirror_devmem_usable - which pages of a range are not out of service
+ * @chunk: where they are
+ * @pfn: the first one
+ * @nr: number of pages
+ * @pfns: room for as many page frame numbers
+ *
+ * Context: process context, does not sleep.
+ * Return: how many there are.
+ */
+unsigned long dmirror_devmem_usable(struct dmirror_chunk *chunk,
+				    unsigned long pfn, unsigned long nr,
+				    unsigned long *pfns);
+
+/**
  * dmirror_devmem_backing - where a device page's bytes are
  * @page: an allocated device page
  *

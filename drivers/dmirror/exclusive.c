@@ -79,6 +79,9 @@ static int make_one(struct dmirror_mirror *mirror, unsigned long addr)
 					   DMIRROR_FAULT_TIMEOUT_MS);
 		if (ret)
 			return ret == -EPERM ? -EFAULT : ret;
+		ret = dmirror_killed();
+		if (ret)
+			return ret;
 	}
 }
 
@@ -115,18 +118,25 @@ EXPORT_SYMBOL_IF_KUNIT(dmirror_exclusive_make);
 int dmirror_exclusive_held(struct dmirror_mirror *mirror, unsigned long addr,
 			   unsigned long npages)
 {
-	unsigned long end;
+	unsigned long vpn = addr >> PAGE_SHIFT, end;
+	bool held;
 	int ret;
 
 	ret = dmirror_range_check(addr, npages, &end);
 	if (ret)
 		return ret;
 
-	mutex_lock(&mirror->pt.lock);
-	ret = dmirror_pt_any_exclusive(&mirror->pt, addr >> PAGE_SHIFT,
-				       end >> PAGE_SHIFT);
-	mutex_unlock(&mirror->pt.lock);
-
-	return ret;
+	end >>= PAGE_SHIFT;
+	for (;;) {
+		mutex_lock(&mirror->pt.lock);
+		held = dmirror_pt_any_exclusive(&mirror->pt, &vpn, end);
+		mutex_unlock(&mirror->pt.lock);
+		if (held || vpn == end)
+			return held;
+		ret = dmirror_killed();
+		if (ret)
+			return ret;
+		cond_resched();
+	}
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_exclusive_held);

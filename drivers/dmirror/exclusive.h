@@ -43,7 +43,7 @@ int dmirror_exclusive_make(struct dmirror_mirror *mirror, unsigned long addr,
  *
  * Context: process context, may sleep.
  * Return: 1 if any page of the range is exclusive, 0 if none is; -EINVAL for
- * a bad range.
+ * a bad range; -EINTR when killed.
  */
 int dmirror_exclusive_held(struct dmirror_mirror *mirror, unsigned long addr,
 			   unsigned long npages);

@@ -17,6 +17,12 @@
 /* Pages that go through kernel memory at once, whatever a user asks for. */
 #define WINDOW DMIRROR_BATCH
 
+/*
+ * Pages that one fault of the device brings in before the first of them is
+ * copied: all of a range that is not longer, so that "faults" says 1.
+ */
+#define AHEAD_MAX 4096UL
+
 /* Kernel pages that one mmap() may take. */
 #define MMAP_MAX_PAGES 4096UL
 
@@ -37,6 +43,11 @@ static unsigned long window_pages(const struct hmm_dmirror_cmd *cmd)
 	return min(cmd->npages - cmd->cpages, WINDOW);
 }
 
+static unsigned long window_ahead(const struct hmm_dmirror_cmd *cmd)
+{
+	return min(cmd->npages - cmd->cpages, AHEAD_MAX);
+}
+
 static unsigned long window_addr(const struct hmm_dmirror_cmd *cmd)
 {
 	return cmd->addr + (cmd->cpages << PAGE_SHIFT);
@@ -47,19 +58,19 @@ static void __user *window_ptr(const struct hmm_dmirror_cmd *cmd)
 	return u64_to_user_ptr(cmd->ptr) + (cmd->cpages << PAGE_SHIFT);
 }
 
-static int read_window(struct window *window, bool unlocked)
+static int read_part(struct window *window, unsigned long npages,
+		     unsigned long ahead, bool unlocked)
 {
 	struct hmm_dmirror_cmd *cmd = window->cmd;
 	const struct dmirror_access_opts opts = {
-		.ahead = cmd->npages - cmd->cpages,
+		.ahead = ahead,
 		.unlocked = unlocked,
 	};
 	struct dmirror_access_result result;
 	int ret;
 
-	ret = dmirror_access_read(window->mirror, window_addr(cmd),
-				  window_pages(cmd), window->buf, &opts,
-				  &result);
+	ret = dmirror_access_read(window->mirror, window_addr(cmd), npages,
+				  window->buf, &opts, &result);
 	cmd->faults += result.faults;
 	if (copy_to_user(window_ptr(cmd), window->buf,
 			 result.cpages << PAGE_SHIFT))
@@ -71,21 +82,30 @@ static int read_window(struct window *window, bool unlocked)
 
 static int read_window_locked(struct window *window)
 {
-	return read_window(window, false);
+	return read_part(window, window_pages(window->cmd),
+			 window_ahead(window->cmd), false);
 }
 
 static int read_window_unlocked(struct window *window)
 {
-	return read_window(window, true);
+	return read_part(window, window_pages(window->cmd),
+			 window_ahead(window->cmd), true);
+}
+
+/*
+ * A page that the CPU has taken back is faulted, and that must not end the
+ * exclusivity of those behind it.
+ */
+static int read_one_page(struct window *window)
+{
+	return read_part(window, 1, 0, false);
 }
 
 static int write_window(struct window *window)
 {
 	struct hmm_dmirror_cmd *cmd = window->cmd;
 	unsigned long npages = window_pages(cmd);
-	const struct dmirror_access_opts opts = {
-		.ahead = cmd->npages - cmd->cpages,
-	};
+	const struct dmirror_access_opts opts = { .ahead = window_ahead(cmd) };
 	struct dmirror_access_result result;
 	int ret;
 
@@ -128,7 +148,7 @@ static bool is_local(u8 byte)
 	}
 }
 
-/* As read_window_locked(), but only what is in the device's own memory. */
+/* As read_window_locked(), up to what is not in the device's own memory. */
 static int verify_window(struct window *window)
 {
 	unsigned long addr = window_addr(window->cmd);
@@ -140,11 +160,13 @@ static int verify_window(struct window *window)
 			       DMIRROR_FAULT_TIMEOUT_MS);
 	if (ret)
 		return ret;
-	for (i = 0; i < npages; i++)
-		if (!is_local(bytes[i]))
-			return -ENOENT;
+	for (i = 0; i < npages && is_local(bytes[i]); i++)
+		;
+	if (i == npages)
+		return read_window_locked(window);
 
-	return read_window_locked(window);
+	ret = i ? read_part(window, i, 0, false) : 0;
+	return ret ?: -ENOENT;
 }
 
 static int run_windows(struct dmirror_mirror *mirror,
@@ -187,6 +209,8 @@ static int to_device(struct dmirror_mirror *mirror, struct hmm_dmirror_cmd *cmd)
 	/* The faults are those of the device on its own pages: not told. */
 	ret = run_windows(mirror, cmd, verify_window);
 	cmd->faults = 0;
+	if (ret && ret != -ENOENT)
+		cmd->cpages = moved;
 	return ret;
 }
 
@@ -213,7 +237,10 @@ static int make_exclusive(struct dmirror_mirror *mirror,
 		return ret;
 	}
 
-	return run_windows(mirror, cmd, read_window_locked);
+	ret = run_windows(mirror, cmd, read_one_page);
+	if (ret)
+		cmd->cpages = done;
+	return ret;
 }
 
 static int check_exclusive(struct dmirror_mirror *mirror,
@@ -243,7 +270,8 @@ long dmirror_fops_command(struct dmirror_mirror *mirror, unsigned int command,
 
 	/* The fields have 64 bits everywhere, addresses perhaps not. */
 	if (cmd->addr != (unsigned long)cmd->addr ||
-	    cmd->npages != (unsigned long)cmd->npages)
+	    cmd->npages != (unsigned long)cmd->npages ||
+	    cmd->ptr != (unsigned long)cmd->ptr)
 		return -EINVAL;
 
 	switch (command) {
@@ -264,8 +292,8 @@ long dmirror_fops_command(struct dmirror_mirror *mirror, unsigned int command,
 	case HMM_DMIRROR_CHECK_EXCLUSIVE:
 		return check_exclusive(mirror, cmd);
 	case HMM_DMIRROR_RELEASE:
-		return mirror->devmem ? dmirror_migrate_drain(mirror->devmem) :
-					-ENODEV;
+		return mirror->devmem ?
+			dmirror_migrate_drain(mirror->devmem, true) : -ENODEV;
 	case HMM_DMIRROR_FLAGS:
 		return set_flags(mirror, cmd);
 	default:
@@ -274,6 +302,16 @@ long dmirror_fops_command(struct dmirror_mirror *mirror, unsigned int command,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_fops_command);
 
+/*
+ * Others come here too: what isatty() asks any file, and what the VFS hands on.
+ * Their arguments are not ours to read or to write.
+ */
+static bool is_command(unsigned int command)
+{
+	return _IOC_NR(command) <= _IOC_NR(HMM_DMIRROR_READ_UNLOCKED) &&
+	       command == _IOWR('H', _IOC_NR(command), struct hmm_dmirror_cmd);
+}
+
 static long fops_ioctl(struct file *file, unsigned int command,
 		       unsigned long arg)
 {
@@ -281,6 +319,8 @@ static long fops_ioctl(struct file *file, unsigned int command,
 	struct hmm_dmirror_cmd cmd;
 	long ret;
 
+	if (!is_command(command))
+		return -EINVAL;
 	if (copy_from_user(&cmd, uarg, sizeof(cmd)))
 		return -EFAULT;
 	ret = dmirror_fops_command(file->private_data, command, &cmd);

@@ -20,6 +20,7 @@
  * @arrays: scratch
  * @flags: which pages core mm selects
  * @moved: pages moved so far
+ * @no_memory: pages that stay because there was no system memory for them
  */
 struct migration {
 	struct dmirror_mirror *mirror;
@@ -27,6 +28,7 @@ struct migration {
 	struct dmirror_arrays *arrays;
 	unsigned long flags;
 	unsigned long moved;
+	unsigned long no_memory;
 };
 
 static bool is_to_devmem(const struct migration *migration)
@@ -92,6 +94,8 @@ static int migrate_part(struct migration *migration,
 		.devmem = mirror->devmem,
 		.resv = is_to_devmem(migration) ? &migration->resv : NULL,
 		.flags = &mirror->flags,
+		.vma = vma,
+		.start = start,
 		.holes_writable = vma->vm_flags & VM_WRITE,
 		.can_split = true,
 	};
@@ -118,9 +122,14 @@ static int migrate_part(struct migration *migration,
 			      start, batch.nr, moved, ret);
 	if (ret)
 		return ret;
+	if (!is_to_devmem(migration)) {
+		migration->no_memory +=
+			dmirror_batch_count(&batch, DMIRROR_OUTCOME_NO_MEMORY);
+		return 0;
+	}
 
 	offered = batch.nr - dmirror_batch_count(&batch, DMIRROR_OUTCOME_STAYED);
-	return is_to_devmem(migration) && offered > had ? -ENOSPC : 0;
+	return offered > had ? -ENOSPC : 0;
 }
 
 /* The part of [@start, @end) that one VMA and one batch cover. */
@@ -181,6 +190,9 @@ static int migrate_range(struct migration *migration, unsigned long addr,
 			ret = dmirror_killed();
 	} while (!ret && addr < end);
 	*moved = migration->moved;
+	/* For some there was none: the others have come home all the same. */
+	if (!ret && migration->no_memory)
+		ret = -ENOMEM;
 	kvfree(migration->arrays);
 out_mmput:
 	mmput(mm);
@@ -243,6 +255,8 @@ static vm_fault_t fault_part(struct vm_fault *vmf,
 	unsigned long start = ALIGN_DOWN(vmf->address, PAGE_SIZE << order);
 	const struct dmirror_plan plan = {
 		.devmem = devmem,
+		.vma = vmf->vma,
+		.start = start,
 		.can_split = true,
 		.fault = true,
 	};
@@ -302,20 +316,41 @@ vm_fault_t dmirror_migrate_fault(struct vm_fault *vmf)
  * struct eviction - one eviction under way
  * @arrays: scratch
  * @split: large folios that were cut, because there was no large system folio
+ * @killable: give up when killed
  */
 struct eviction {
 	struct dmirror_arrays *arrays;
 	unsigned long split;
+	bool killable;
 };
+
+/*
+ * Where a page is retired, no folio is large, but what is left of the last one
+ * in the struct pages of those that are out of service is still there for
+ * migrate_device_range() to stumble over: name the others one by one.
+ */
+static void evict_begin(struct eviction *eviction, struct dmirror_chunk *chunk,
+			unsigned long pfn, unsigned long nr,
+			struct dmirror_batch *batch)
+{
+	const struct dmirror_plan plan = { .devmem = chunk->devmem };
+	struct dmirror_arrays *arrays = eviction->arrays;
+	unsigned long listed;
+
+	listed = dmirror_devmem_usable(chunk, pfn, nr, arrays->src);
+	if (listed == nr && nr > 1)
+		dmirror_batch_device(batch, &plan, pfn, nr, arrays);
+	else
+		dmirror_batch_pfns(batch, &plan, listed, arrays);
+}
 
 static void evict_part(struct eviction *eviction, struct dmirror_chunk *chunk,
 		       unsigned long pfn, unsigned long nr)
 {
-	const struct dmirror_plan plan = { .devmem = chunk->devmem };
 	struct dmirror_batch batch;
 	unsigned long i;
 
-	dmirror_batch_device(&batch, &plan, pfn, nr, eviction->arrays);
+	evict_begin(eviction, chunk, pfn, nr, &batch);
 	dmirror_batch_run(&batch, false);
 	trace_dmirror_migrate(chunk->devmem, "evict", pfn, nr,
 			      dmirror_batch_count(&batch,
@@ -340,6 +375,8 @@ static int evict_chunk(struct dmirror_chunk *chunk, void *arg)
 	for (; pfn < end; pfn += nr) {
 		nr = min(end - pfn, eviction->arrays->nr);
 		evict_part(eviction, chunk, pfn, nr);
+		if (eviction->killable && dmirror_killed())
+			return -EINTR;
 		cond_resched();
 	}
 
@@ -354,10 +391,12 @@ static unsigned long pages_out(struct dmirror_devmem *devmem)
 	return stats.total - stats.free - stats.retired;
 }
 
-int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left)
+static int evict(struct dmirror_devmem *devmem, bool killable,
+		 unsigned long *left)
 {
+	struct eviction eviction = { .killable = killable };
 	unsigned long first = pages_out(devmem), before;
-	struct eviction eviction = { };
+	int ret;
 
 	*left = first;
 	if (!first)
@@ -369,13 +408,21 @@ int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left)
 	do {
 		before = *left;
 		eviction.split = 0;
-		dmirror_devmem_visit_chunks(devmem, evict_chunk, &eviction);
+		ret = dmirror_devmem_visit_chunks(devmem, evict_chunk,
+						  &eviction);
 		*left = pages_out(devmem);
-	} while (*left && (*left < before || eviction.split));
+	} while (!ret && *left && (*left < before || eviction.split));
 	kvfree(eviction.arrays);
 	trace_dmirror_evict(devmem, first, *left);
 
-	return *left ? -EBUSY : 0;
+	if (!*left)
+		return 0;
+	return ret ?: -EBUSY;
+}
+
+int dmirror_migrate_evict(struct dmirror_devmem *devmem, unsigned long *left)
+{
+	return evict(devmem, false, left);
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_migrate_evict);
 
@@ -398,11 +445,14 @@ int dmirror_migrate_memory_failure(struct dmirror_chunk *chunk,
 	if (!eviction.arrays)
 		return -ENOMEM;
 
-	/* The whole of the large folio that it may be a part of. */
 	first = chunk->first_pfn + ALIGN_DOWN(pfn - chunk->first_pfn, nr);
 	do {
 		eviction.split = 0;
-		evict_part(&eviction, chunk, first, nr);
+		/* The large folio that it is a part of, or nothing else. */
+		if (folio_test_large(page_folio(pfn_to_page(pfn))))
+			evict_part(&eviction, chunk, first, nr);
+		else
+			evict_part(&eviction, chunk, pfn, 1);
 		ret = dmirror_devmem_retire(chunk, pfn);
 	} while (ret && eviction.split);
 	kvfree(eviction.arrays);
@@ -411,19 +461,19 @@ int dmirror_migrate_memory_failure(struct dmirror_chunk *chunk,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_migrate_memory_failure);
 
-int dmirror_migrate_drain(struct dmirror_devmem *devmem)
+int dmirror_migrate_drain(struct dmirror_devmem *devmem, bool killable)
 {
 	unsigned long left;
 	int ret;
 
 	/* What is taken between the two is brought home by the next round. */
 	do {
-		ret = dmirror_migrate_evict(devmem, &left);
+		ret = evict(devmem, killable, &left);
 		if (!ret)
 			ret = dmirror_devmem_fini(devmem);
 		else if (ret == -EBUSY)
 			return ret;
-		if (ret && dmirror_killed())
+		if (ret && killable && dmirror_killed())
 			return -EINTR;
 		cond_resched();
 	} while (ret == -EBUSY);

@@ -114,11 +114,12 @@ int dmirror_migrate_memory_failure(struct dmirror_chunk *chunk,
 /**
  * dmirror_migrate_drain - bring every page home and remove all chunks
  * @devmem: the device memory, which may be used again afterwards
+ * @killable: give up when killed
  *
  * Context: process context, may sleep; takes chunk_lock, no mmap_lock.
  * Return: 0; -EBUSY when pages would not move, which are then still there;
  * -EINTR when killed; -ENOMEM.
  */
-int dmirror_migrate_drain(struct dmirror_devmem *devmem);
+int dmirror_migrate_drain(struct dmirror_devmem *devmem, bool killable);
 
 #endif /* DMIRROR_MIGRATE_H */

@@ -261,6 +261,10 @@ static int fault_commit(struct dmirror_mirror *mirror,
 					      (vpn + i) << PAGE_SHIFT);
 		enum dmirror_perm perm = DMIRROR_PERM_READ;
 
+		if (dmirror_mm_is_secret(page)) {
+			ret = -EFAULT;
+			goto out_unlock;
+		}
 		/* Made so since: our own event left the sequence alone. */
 		if (dmirror_pt_lookup(&mirror->pt, vpn + i,
 				      DMIRROR_PERM_EXCLUSIVE))

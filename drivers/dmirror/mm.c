@@ -3,11 +3,14 @@
 
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
+#include <linux/fs.h>
 #include <linux/huge_mm.h>
 #include <linux/ioport.h>
 #include <linux/jiffies.h>
+#include <linux/magic.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
+#include <linux/pagemap.h>
 #include <linux/pgtable.h>
 #include <linux/rmap.h>
 #include <linux/topology.h>
@@ -55,6 +58,20 @@ struct page *dmirror_mm_entry_page(unsigned long hmm_pfn, unsigned long addr)
 		return page;
 
 	return folio_page(folio, (addr >> PAGE_SHIFT) & (nr - 1));
+}
+
+bool dmirror_mm_is_secret(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+	struct address_space *mapping;
+
+	if (folio_is_zone_device(folio) || folio_test_anon(folio))
+		return false;
+
+	/* secretmem_mapping() needs what is not there for a module. */
+	mapping = folio_mapping(folio);
+	return mapping && mapping->host &&
+	       mapping->host->i_sb->s_magic == SECRETMEM_MAGIC;
 }
 
 struct page *dmirror_mm_make_exclusive(struct mm_struct *mm,
@@ -186,6 +203,11 @@ int dmirror_mm_device_range(unsigned long *src, unsigned long pfn,
 	return migrate_device_range(src, pfn, nr);
 }
 
+int dmirror_mm_device_pfns(unsigned long *src, unsigned long nr)
+{
+	return migrate_device_pfns(src, nr);
+}
+
 void dmirror_mm_device_pages(unsigned long *src, unsigned long *dst,
 			     unsigned long nr)
 {
@@ -252,6 +274,11 @@ bool dmirror_mm_folio_split(struct page *page)
 
 int dmirror_mm_device_range(unsigned long *src, unsigned long pfn,
 			    unsigned long nr)
+{
+	return -EOPNOTSUPP;
+}
+
+int dmirror_mm_device_pfns(unsigned long *src, unsigned long nr)
 {
 	return -EOPNOTSUPP;
 }

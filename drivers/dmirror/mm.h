@@ -65,6 +65,19 @@ int dmirror_mm_range_fault_unlocked(struct hmm_range *range,
 struct page *dmirror_mm_entry_page(unsigned long hmm_pfn, unsigned long addr);
 
 /**
+ * dmirror_mm_is_secret - is a page memory that the kernel may not look at
+ * @page: a page that is mapped, or locked
+ *
+ * memfd_secret(2) takes its pages out of the kernel's own page tables.
+ * get_user_pages() refuses them, hmm_range_fault() and migrate_vma_setup() do
+ * not.
+ *
+ * Context: any; whatever keeps the page where it is has to be held.
+ * Return: true if a copy of it would be an Oops.
+ */
+bool dmirror_mm_is_secret(struct page *page);
+
+/**
  * dmirror_mm_make_exclusive - make_device_exclusive()
  * @mm: the mm
  * @addr: page aligned address
@@ -222,6 +235,16 @@ bool dmirror_mm_folio_split(struct page *page);
  */
 int dmirror_mm_device_range(unsigned long *src, unsigned long pfn,
 			    unsigned long nr);
+
+/**
+ * dmirror_mm_device_pfns - migrate_device_pfns()
+ * @src: @nr page frame numbers of device pages, replaced by entries
+ * @nr: number of pages
+ *
+ * Context: as dmirror_mm_device_range().
+ * Return: 0 or the error of migrate_device_pfns().
+ */
+int dmirror_mm_device_pfns(unsigned long *src, unsigned long nr);
 
 /**
  * dmirror_mm_device_pages - migrate_device_pages()

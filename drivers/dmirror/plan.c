@@ -12,6 +12,7 @@
 #include "devmem.h"
 #include "inject.h"
 #include "mirror.h"
+#include "mm.h"
 
 unsigned long dmirror_plan_entry_pages(const struct dmirror_plan *plan,
 				       const unsigned long *src,
@@ -110,7 +111,7 @@ bool dmirror_plan_wants(const struct dmirror_plan *plan, unsigned long src)
 	if (!(src & MIGRATE_PFN_MIGRATE))
 		return false;
 	if (plan->resv)
-		return true;
+		return !page || !dmirror_mm_is_secret(page);
 
 	return page && is_zone_device_page(page) &&
 	       page_pgmap(page)->owner == plan->devmem;
@@ -148,37 +149,45 @@ unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_plan_to_devmem);
 
-static struct folio *ram_alloc(unsigned int order)
+static struct folio *ram_alloc(const struct dmirror_plan *plan,
+			       unsigned long i, unsigned int order)
 {
+	gfp_t gfp = order ? GFP_TRANSHUGE : GFP_HIGHUSER_MOVABLE;
+
 	if (dmirror_should_fail(order ? DMIRROR_INJECT_RAM_LARGE_ALLOC :
 				DMIRROR_INJECT_RAM_ALLOC))
 		return NULL;
+	if (!plan->vma)
+		return folio_alloc(gfp, order);
 
-	return folio_alloc(order ? GFP_TRANSHUGE : GFP_HIGHUSER_MOVABLE, order);
+	return vma_alloc_folio(gfp, order, plan->vma,
+			       plan->start + (i << PAGE_SHIFT));
 }
 
-static unsigned long to_ram_folio(unsigned long *dst, unsigned int order,
-				  unsigned long flags)
+/* For page @i of the plan, to dst[i]. */
+static unsigned long to_ram_folio(const struct dmirror_plan *plan,
+				  unsigned long *dst, unsigned long i,
+				  unsigned int order, unsigned long flags)
 {
-	struct folio *to = ram_alloc(order);
+	struct folio *to = ram_alloc(plan, i, order);
 
 	if (!to)
 		return 0;
 
 	folio_lock(to);
-	*dst = migrate_pfn(folio_pfn(to)) | flags;
+	dst[i] = migrate_pfn(folio_pfn(to)) | flags;
 
 	return 1UL << order;
 }
 
 static unsigned long to_ram_pieces(const struct dmirror_plan *plan,
-				   unsigned long *dst, unsigned long nr,
-				   unsigned long write)
+				   unsigned long *dst, unsigned long i,
+				   unsigned long nr, unsigned long write)
 {
-	unsigned long i, planned = 0;
+	unsigned long end = i + nr, planned = 0;
 
-	for (i = 0; i < nr; i++) {
-		planned += to_ram_folio(dst + i, 0, write);
+	for (; i < end; i++) {
+		planned += to_ram_folio(plan, dst, i, 0, write);
 		/* Without the first one core mm will not split. */
 		if (!planned || plan->fault)
 			break;
@@ -203,16 +212,16 @@ unsigned long dmirror_plan_to_ram(const struct dmirror_plan *plan,
 
 		write = src[i] & MIGRATE_PFN_WRITE;
 		if (!(src[i] & MIGRATE_PFN_COMPOUND)) {
-			planned += to_ram_folio(dst + i, 0, write);
+			planned += to_ram_folio(plan, dst, i, 0, write);
 			continue;
 		}
 		got = 0;
 		if (!fail_large(plan))
-			got = to_ram_folio(dst + i,
+			got = to_ram_folio(plan, dst, i,
 					   folio_order(page_folio(from)),
 					   MIGRATE_PFN_COMPOUND | write);
 		if (!got && plan->can_split)
-			got = to_ram_pieces(plan, dst + i, n, write);
+			got = to_ram_pieces(plan, dst, i, n, write);
 		planned += got;
 	}
 

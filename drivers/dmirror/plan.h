@@ -24,12 +24,15 @@
 
 struct dmirror_devmem;
 struct dmirror_resv;
+struct vm_area_struct;
 
 /**
  * struct dmirror_plan - what a plan is made for
  * @devmem: the device's memory: where pages go, or whose pages come back
  * @resv: device pages set aside, on the way to the device
  * @flags: DMIRROR_MIRROR_* bits of the mirror that asked, or NULL
+ * @vma: whose memory policy counts on the way home, or NULL
+ * @start: address of the first page in @vma
  * @holes_writable: whether a page that did not exist may be written to
  * @can_split: core mm can split a large folio on its way: it has a VMA
  * @fault: for a CPU fault, which holds a reference of its own: core mm then
@@ -39,6 +42,8 @@ struct dmirror_plan {
 	const struct dmirror_devmem *devmem;
 	struct dmirror_resv *resv;
 	unsigned long *flags;
+	struct vm_area_struct *vma;
+	unsigned long start;
 	bool holes_writable;
 	bool can_split;
 	bool fault;

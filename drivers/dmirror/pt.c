@@ -26,7 +26,7 @@ static enum dmirror_perm entry_perm(void *entry)
 void dmirror_pt_init(struct dmirror_pt *pt)
 {
 	mutex_init(&pt->lock);
-	xa_init(&pt->entries);
+	xa_init_flags(&pt->entries, XA_FLAGS_ACCOUNT);
 	pt->nr = 0;
 
 	fs_reclaim_acquire(GFP_KERNEL);
@@ -109,20 +109,26 @@ struct page *dmirror_pt_lookup(struct dmirror_pt *pt, unsigned long vpn,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_pt_lookup);
 
-bool dmirror_pt_any_exclusive(struct dmirror_pt *pt, unsigned long start,
+bool dmirror_pt_any_exclusive(struct dmirror_pt *pt, unsigned long *start,
 			      unsigned long end)
 {
-	unsigned long vpn;
+	unsigned long vpn, left = DMIRROR_PT_WALK, from = *start;
 	void *entry;
 
 	lockdep_assert_held(&pt->lock);
 
-	if (start >= end)
+	*start = end;
+	if (from >= end)
 		return false;
 
-	xa_for_each_range(&pt->entries, vpn, entry, start, end - 1)
+	xa_for_each_range(&pt->entries, vpn, entry, from, end - 1) {
 		if (entry_perm(entry) == DMIRROR_PERM_EXCLUSIVE)
 			return true;
+		if (!--left) {
+			*start = vpn + 1;
+			break;
+		}
+	}
 
 	return false;
 }

@@ -21,6 +21,9 @@
 
 struct page;
 
+/* Entries that one look at a range goes through. */
+#define DMIRROR_PT_WALK 1024UL
+
 /**
  * enum dmirror_perm - what an entry allows the device
  * @DMIRROR_PERM_READ: loads
@@ -123,13 +126,17 @@ struct page *dmirror_pt_lookup(struct dmirror_pt *pt, unsigned long vpn,
 /**
  * dmirror_pt_any_exclusive - is there an exclusive entry
  * @pt: the table, @pt->lock held
- * @start: first virtual page number
+ * @start: first virtual page number; where to go on on return, @end if all
+ *	were looked at
  * @end: one past the last
  *
+ * Looks at DMIRROR_PT_WALK entries at most, so that nobody waits for the lock
+ * for long.
+ *
  * Context: @pt->lock held.
- * Return: true if a page in the range is DMIRROR_PERM_EXCLUSIVE.
+ * Return: true if a page of those is DMIRROR_PERM_EXCLUSIVE.
  */
-bool dmirror_pt_any_exclusive(struct dmirror_pt *pt, unsigned long start,
+bool dmirror_pt_any_exclusive(struct dmirror_pt *pt, unsigned long *start,
 			      unsigned long end);
 
 /**

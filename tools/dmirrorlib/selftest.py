@@ -196,6 +196,7 @@ def _module_lives() -> List[Life]:
              errno.EBUSY),
         Life('open_file_keeps_the_driver', nodes=2, deed='open'),
         Life('pages_come_home', nodes=2, deed='pages'),
+        Life('secret_memory_is_left_alone', nodes=2, deed='secrets'),
     ]
 
 

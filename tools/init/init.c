@@ -16,6 +16,14 @@
  *   tests PATH      the program to run; none is needed
  *   arg WORD        an argument of the tests, may come several times
  *   end HOW         "reboot" or "poweroff"
+ *   life NAME       a case of the driver's life cycle, with the last module
+ *                   alone (life.c); these belong to it:
+ *     with NAME=X   a parameter, may come several times
+ *     fails ERRNO   that the module is not loaded, and the errno
+ *     nodes N       else, how many of /dev/hmm_dmirror0... there are
+ *     place A-B     a place in /proc/iomem that is the driver's, may come twice
+ *     deed NAME     what is done while it is loaded
+ *     device N      to which of its devices
  *
  * What it says, each after "# selftest: ":
  *   begin                      the first line

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +23,9 @@
 
 /* Pages that are out when the driver ends: several batches, and no more. */
 #define NR_PAGES	1000UL
+
+/* Pages of secret memory, which are locked: of these one may have few. */
+#define NR_SECRETS	4UL
 
 /* Of an entry of /proc/self/pagemap. */
 #define PAGEMAP_PFN	0x007fffffffffffffULL
@@ -299,6 +303,58 @@ static void find_places(const struct life *life, const struct module *module)
 	}
 }
 
+/* One ioctl of the driver's about memory that it must not touch. */
+static void refused(int fd, unsigned long cmd, const char *name, void *memory,
+		    void *copy, int error)
+{
+	struct hmm_dmirror_cmd args = {
+		.addr = (uintptr_t)memory,
+		.ptr = (uintptr_t)copy,
+		.npages = NR_SECRETS,
+	};
+
+	if (!ioctl(fd, cmd, &args))
+		problem("%s of secret memory: got success wanted \"%s\"", name,
+			strerror(error));
+	else if (errno != error)
+		problem("%s of secret memory: got \"%s\" wanted \"%s\"",
+			name, strerror(errno), strerror(error));
+}
+
+/*
+ * The kernel has no mapping of what memfd_secret(2) gives: a driver that copies
+ * such a page dies with its locks held.
+ */
+static void look_at_secrets(const struct life *life,
+			    const struct module *module)
+{
+	size_t size = NR_SECRETS * page_size;
+	int secret = syscall(SYS_memfd_secret, 0), fd = open_node(life->device);
+	void *copy = map_pattern(NR_SECRETS), *memory = MAP_FAILED;
+	unsigned long i;
+
+	(void)module;
+	if (secret >= 0 && !ftruncate(secret, size))
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      secret, 0);
+	if (fd < 0 || !copy || memory == MAP_FAILED) {
+		problem("no file of the device, or no secret memory: %s",
+			strerror(fd < 0 ? -fd : errno));
+		return;
+	}
+	for (i = 0; i < NR_SECRETS; i++)
+		*page_at(memory, i) = pattern(i);
+	refused(fd, HMM_DMIRROR_READ, "READ", memory, copy, EFAULT);
+	refused(fd, HMM_DMIRROR_WRITE, "WRITE", memory, copy, EFAULT);
+	refused(fd, HMM_DMIRROR_MIGRATE_TO_DEV, "MIGRATE_TO_DEV", memory, copy,
+		ENOENT);
+	check_pattern(memory, NR_SECRETS, "in secret memory");
+	munmap(memory, size);
+	munmap(copy, size);
+	close(secret);
+	close(fd);
+}
+
 /* What can be done with a driver that is loaded. */
 static const struct deed {
 	const char	*word;
@@ -309,6 +365,7 @@ static const struct deed {
 	{ "open", be_open, false },
 	{ "pages", leave_pages, true },
 	{ "places", find_places, false },
+	{ "secrets", look_at_secrets, false },
 };
 
 /* Returns the deed of a case; NULL for none. */

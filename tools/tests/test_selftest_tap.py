@@ -4,6 +4,7 @@ red is."""
 
 from __future__ import annotations
 
+import re
 import unittest
 from typing import Dict, List, Optional, Sequence
 
@@ -11,7 +12,7 @@ from dmirrorlib import ktap, selftest_tap, verdict
 from dmirrorlib.errors import EXIT_FAIL, EXIT_INFRA, EXIT_PASS
 from dmirrorlib.guest import End
 
-from . import consoles
+from . import consoles, support
 
 SOURCE = '''
 FIXTURE(hmm)
@@ -423,6 +424,19 @@ class Judged(unittest.TestCase):
         lines = [AFTER[0], leak, *AFTER[1:]]
         self.red(BOOT + results() + lines, 'func:dmirror_device_create',
                  '1024 allocated')
+
+    def test_pages_that_a_process_keeps(self) -> None:
+        life = (support.TOOLS / 'init' / 'life.c').read_text()
+        pages = re.search(r'^#define NR_PAGES\s+(\d+)UL$', life, re.M)
+        assert pages
+        size = int(pages.group(1)) * 4096
+        leak = ('alloc_tag: drivers/dmirror/drivers/dmirror/plan.c:157 module '
+                'dmirror func:ram_alloc has {} allocated at module unload')
+        lines = [AFTER[0], leak.format(size), *AFTER[1:]]
+        self.assertTrue(judge(BOOT + results() + lines).green)
+        for wrong in (4096, size + 4096, size - 4096):
+            lines[1] = leak.format(wrong)
+            self.red(BOOT + results() + lines, f'{wrong} allocated')
 
     def test_log_of_a_failure(self) -> None:
         boot = examine(BOOT + results(r2=fails(2, 'a kernel line'))
