@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include <kunit/visibility.h>
+#include <linux/alloc_tag.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
 #include <linux/memremap.h>
@@ -149,8 +150,8 @@ unsigned long dmirror_plan_to_devmem(const struct dmirror_plan *plan,
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_plan_to_devmem);
 
-static struct folio *ram_alloc(const struct dmirror_plan *plan,
-			       unsigned long i, unsigned int order)
+static struct folio *ram_alloc_noprof(const struct dmirror_plan *plan,
+				      unsigned long i, unsigned int order)
 {
 	gfp_t gfp = order ? GFP_TRANSHUGE : GFP_HIGHUSER_MOVABLE;
 
@@ -158,10 +159,10 @@ static struct folio *ram_alloc(const struct dmirror_plan *plan,
 				DMIRROR_INJECT_RAM_ALLOC))
 		return NULL;
 	if (!plan->vma)
-		return folio_alloc(gfp, order);
+		return folio_alloc_noprof(gfp, order);
 
-	return vma_alloc_folio(gfp, order, plan->vma,
-			       plan->start + (i << PAGE_SHIFT));
+	return vma_alloc_folio_noprof(gfp, order, plan->vma,
+				      plan->start + (i << PAGE_SHIFT));
 }
 
 /* For page @i of the plan, to dst[i]. */
@@ -169,7 +170,8 @@ static unsigned long to_ram_folio(const struct dmirror_plan *plan,
 				  unsigned long *dst, unsigned long i,
 				  unsigned int order, unsigned long flags)
 {
-	struct folio *to = ram_alloc(plan, i, order);
+	/* One place for allocation profiling, whichever way they come home. */
+	struct folio *to = alloc_hooks(ram_alloc_noprof(plan, i, order));
 
 	if (!to)
 		return 0;

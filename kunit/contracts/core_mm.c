@@ -108,9 +108,15 @@ long core_userfaultfd(int flags)
 	return -EOPNOTSUPP;
 }
 
+long core_memfd_secret(size_t size)
+{
+	return -EOPNOTSUPP;
+}
+
 #else
 
 #include <linux/fcntl.h>
+#include <linux/fdtable.h>
 #include <linux/pagewalk.h>
 #include <linux/pgtable.h>
 #include <linux/rmap.h>
@@ -362,6 +368,20 @@ long core_userfaultfd(int flags)
 	return call(__NR_userfaultfd, flags, 0, 0, 0, 0);
 }
 
+long core_memfd_secret(size_t size)
+{
+	long ret, fd = call(__NR_memfd_secret, 0, 0, 0, 0, 0);
+
+	if (fd < 0)
+		return fd;
+	ret = call(__NR_ftruncate, fd, size, 0, 0, 0);
+	if (!ret)
+		return fd;
+	close_fd(fd);
+
+	return ret;
+}
+
 #else
 
 long core_mremap(unsigned long addr, size_t old_len, size_t new_len,
@@ -403,6 +423,12 @@ long core_swapoff(unsigned long path)
 long core_userfaultfd(int flags)
 {
 	return sys_userfaultfd(flags);
+}
+
+/* No architecture has secret memory and no wrappers of system calls. */
+long core_memfd_secret(size_t size)
+{
+	return -ENOSYS;
 }
 
 #endif /* CONFIG_ARCH_HAS_SYSCALL_WRAPPER */

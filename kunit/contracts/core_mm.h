@@ -155,6 +155,14 @@ long core_swapoff(unsigned long path);
 long core_userfaultfd(int flags);
 
 /**
+ * core_memfd_secret - a file of secret memory, as memfd_secret() makes it
+ * @size: length in bytes
+ *
+ * Return: a file descriptor or an errno.
+ */
+long core_memfd_secret(size_t size);
+
+/**
  * core_access - what access_remote_vm() does, which ptrace() uses
  * @mm: the mm
  * @addr: any address

@@ -4,10 +4,13 @@
  * for: -EINVAL, -ENOMEM, -EPERM, -EFAULT, -EBUSY, and migrations. -EPERM and
  * -EFAULT of every kind of entry are in hmm_flags_kunit.c.
  */
+#include <linux/fdtable.h>
+#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/mmap_lock.h>
 
+#include "core_mm.h"
 #include "hmm_probe.h"
 #include "hmm_special.h"
 #include "toy.h"
@@ -235,6 +238,58 @@ static void held_lock_is_no_handlers_to_drop(struct kunit *test)
 			    "flags of a write fault: 0x%x", special->seen);
 }
 
+static unsigned long map_secret(struct kunit *test)
+{
+	unsigned long addr;
+	struct file *file;
+	long fd;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	DMIRROR_REQUIRES_CONFIG(test, SECRETMEM);
+	fd = core_memfd_secret(PAGE_SIZE);
+	KUNIT_ASSERT_GE_MSG(test, fd, 0L, "memfd_secret(): got %s",
+			    dmirror_errno(fd));
+	file = fget(fd);
+	/* Threads of the kernel share their table of files. */
+	close_fd(fd);
+	KUNIT_ASSERT_NOT_NULL(test, file);
+	addr = vm_mmap(file, 0, PAGE_SIZE, RW, MAP_SHARED, 0);
+	/* A thread of the kernel would close it later than the mm dies. */
+	__fput_sync(file);
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR_VALUE(addr), "mmap: got %pe",
+			       (void *)addr);
+
+	return addr;
+}
+
+/*
+ * What memfd_secret() gives is for the process alone: get_user_pages() refuses
+ * it, and the kernel has no mapping of it that a driver could copy by. Up to
+ * 7.3 hmm_range_fault() hands it out like anything else.
+ */
+static void secret_memory_is_an_error(struct kunit *test)
+{
+	unsigned long addr = map_secret(test);
+	struct hmm_probe *probe = hmm_probe_get(test, 1);
+	struct page *page;
+	int snapshot, fault, gup;
+
+	gup = get_user_pages_fast(addr, 1, 0, &page);
+	if (gup == 1)
+		put_page(page);
+	snapshot = hmm_probe_run(probe, addr, 1, 0);
+	KUNIT_EXPECT_TRUE_MSG(test, snapshot ||
+			      !(probe->pfns[0] & HMM_PFN_VALID),
+			      "entry of a snapshot: got 0x%lx", probe->pfns[0]);
+	fault = hmm_probe_run(probe, addr, 1, HMM_READ);
+	DMIRROR_EXPECT_ERRNO(test, gup, -EFAULT, "get_user_pages_fast()");
+	DMIRROR_EXPECT_ERRNO(test, snapshot, 0, "snapshot");
+	if (!fault && hmm_probe_letter(probe->pfns[0]) == 'w')
+		DMIRROR_KNOWN_DEFECT(test, "hmm_range_fault() of secret memory");
+	DMIRROR_EXPECT_ERRNO(test, fault, -EFAULT, "read request");
+	dmirror_user_unmap(test, addr, 1);
+}
+
 struct way_out {
 	const char *name;
 	bool moves;
@@ -312,6 +367,7 @@ static struct kunit_case hmm_errors_cases[] = {
 	KUNIT_CASE(invalidation_elsewhere_is_none),
 	KUNIT_CASE(invalidation_by_a_fault_is_busy),
 	KUNIT_CASE(held_lock_is_no_handlers_to_drop),
+	KUNIT_CASE(secret_memory_is_an_error),
 	KUNIT_CASE_PARAM(request_waits_for_a_migration, way_out_gen_params),
 	{}
 };

@@ -57,7 +57,7 @@ _ANYWHERE = re.compile('|'.join((
     # Of CONFIG_MEM_ALLOC_PROFILING, about what a module has not freed. Pages
     # that have come home belong to a process, which lives on in one case of
     # the life cycle: NR_PAGES of tools/init/life.c, and not one more.
-    r'func:(?!ram_alloc has 4096000 )\S+ has \d+ allocated at module unload',
+    r'func:(?!to_ram_folio has 4096000 )\S+ has \d+ allocated at module unload',
     # Of device memory, a driver answers: cases ask for it.
     r'Memory failure: 0x(?!\w+: recovery action for dax page: )',
     r"invalid for parameter [`'](?:kunit|dmirror_\w+)\.",

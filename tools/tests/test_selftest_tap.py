@@ -431,7 +431,7 @@ class Judged(unittest.TestCase):
         assert pages
         size = int(pages.group(1)) * 4096
         leak = ('alloc_tag: drivers/dmirror/drivers/dmirror/plan.c:157 module '
-                'dmirror func:ram_alloc has {} allocated at module unload')
+                'dmirror func:to_ram_folio has {} allocated at module unload')
         lines = [AFTER[0], leak.format(size), *AFTER[1:]]
         self.assertTrue(judge(BOOT + results() + lines).green)
         for wrong in (4096, size + 4096, size - 4096):
