@@ -167,6 +167,22 @@ int try_unload(const struct module *module)
 	return syscall(SYS_delete_module, module->name, O_NONBLOCK) ? errno : 0;
 }
 
+/*
+ * A page that its process has given back may still wait on a CPU's way to the
+ * LRU, with a reference. The kernel would call it leaked by the module that
+ * allocated it. Dropping caches begins with such pages.
+ */
+static void drain_lru(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		problem("/proc/sys/vm/drop_caches cannot be written: %s",
+			strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
 bool unload(const struct module *module)
 {
 	char path[2 * LINE_SIZE];
@@ -180,6 +196,7 @@ bool unload(const struct module *module)
 		problem("%s has %.20s users after the tests", module->name,
 			count ? strtok(count, "\n") : "an unknown number of");
 	free(count);
+	drain_lru();
 	error = try_unload(module);
 	if (error) {
 		problem("%s cannot be unloaded: %s", module->name,
