@@ -720,7 +720,10 @@ static void meet_at_a_locked_folio(struct meeting *meeting)
 	folio_put(meeting->folio);
 }
 
-/* "avoid -EBUSY from make_device_exclusive()": it has to wait its turn. */
+/*
+ * "mm/rmap: avoid -EBUSY from make_device_exclusive()", Linux 6.15: it has to
+ * wait its turn. B40.
+ */
 static void exclusive_access_waits_for_a_locked_folio(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
@@ -744,7 +747,10 @@ static void exclusive_access_waits_for_a_locked_folio(struct kunit *test)
 	dmirror_user_check(test, other.addr, 1, 1, "after the wait");
 }
 
-/* "take a page reference when removing device exclusive entries". */
+/*
+ * 7c7b962938dd ("mm: take a page reference when removing device exclusive
+ * entries"): who waits for the lock holds the folio. B38.
+ */
 static void cpu_waits_for_an_exclusive_page_with_a_reference(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
@@ -853,8 +859,9 @@ static const struct passage passages[] = {
 KUNIT_ARRAY_PARAM_DESC(passage, passages, name);
 
 /*
- * "rework migration_entry_wait() to not take a pageref": whoever waits for the
- * end of a migration must not be the reason why it fails.
+ * ffa65753c431 ("mm/migrate.c: rework migration_entry_wait() to not take a
+ * pageref"): whoever waits for the end of a migration must not be the reason
+ * why it fails. B15.
  */
 static void waiting_cpu_does_not_stop_a_migration(struct kunit *test)
 {

@@ -88,8 +88,8 @@ static void end_the_fault(struct other *other)
 }
 
 /*
- * "mm/memory.c: fix race when faulting a device private page": the page is
- * locked, and has one reference that is the fault's.
+ * 16ce101db85d ("mm/memory.c: fix race when faulting a device private page"):
+ * the page is locked, and has one reference that is the fault's. B16.
  */
 static void page_is_held_during_a_fault(struct kunit *test)
 {
@@ -109,9 +109,10 @@ static void page_is_held_during_a_fault(struct kunit *test)
 }
 
 /*
- * "mm: Fix a hmm_range_fault() livelock / starvation problem": the second
- * fault on a page sleeps until the first one has unlocked it, it does not
- * return to try again. Up to 7.3 the same fault on a PMD does return.
+ * b570f37a2ce4 ("mm: Fix a hmm_range_fault() livelock / starvation problem"):
+ * the second fault on a page sleeps until the first one has unlocked it, it
+ * does not return to try again. Up to 7.3 the same fault on a PMD does return.
+ * B18.
  */
 static void second_fault_waits_for_the_first(struct kunit *test)
 {

@@ -113,8 +113,8 @@ static const struct bad_page bad_page_rows[] = {
 KUNIT_ARRAY_PARAM_DESC(bad_page, bad_page_rows, name);
 
 /*
- * 5.7, "do not set pfns when returning an error code": what comes before the
- * page that fails is output, the rest is as it was.
+ * 5.7, "mm/hmm: do not set pfns when returning an error code": what comes
+ * before the page that fails is output, the rest is as it was. B33.
  */
 static void entries_from_the_failure_on_are_input(struct kunit *test)
 {
@@ -213,7 +213,11 @@ static void invalidation_by_a_fault_is_busy(struct kunit *test)
 	hmm_probe_expect(test, probe, addr, "www", "after the next try");
 }
 
-/* c10ed1c5cb4c: with mmap_lock held, no handler is told that it may drop it. */
+/*
+ * 7.3, "mm/hmm: move page fault handling out of walk callbacks" (c10ed1c5cb4c
+ * before it was merged): with mmap_lock held, no handler is told that it may
+ * drop it. B35.
+ */
 static void held_lock_is_no_handlers_to_drop(struct kunit *test)
 {
 	struct hmm_special *special = hmm_special_get(test);

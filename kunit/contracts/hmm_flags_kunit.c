@@ -176,7 +176,11 @@ static unsigned long map_mixed(struct kunit *test)
 	return addr;
 }
 
-/* An entry of the answer is that of its page, wherever the range begins. */
+/*
+ * bd5d3587b218 ("mm/hmm: return error for non-vma snapshots"): holes and
+ * PROT_NONE are errors, no gaps in the answer. B33. An entry of the answer is
+ * that of its page, wherever the range begins.
+ */
 static void every_part_of_a_mixed_range(struct kunit *test)
 {
 	unsigned long first, end, n = strlen(MIXED), ranges = 0;

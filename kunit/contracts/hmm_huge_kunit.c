@@ -226,8 +226,9 @@ static void toy_large(struct kunit *test, struct huge *huge, struct toy **toy)
 }
 
 /*
- * 6.19, "populate PFNs from PMD swap entry": one's own large folio is told
- * page by page. Ranges that begin inside are the known bug of the comment above.
+ * 10b9feee2d0d ("mm/hmm: populate PFNs from PMD swap entry"): one's own large
+ * folio is told page by page. B36. Ranges that begin inside are the known bug
+ * of the comment above.
  */
 static void large_device_folio_of_ones_own(struct kunit *test)
 {

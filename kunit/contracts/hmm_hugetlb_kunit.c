@@ -323,7 +323,11 @@ static void device_gets_no_page(struct kunit *test)
 			    "entry of the CPU");
 }
 
-/* make_device_exclusive(): "GUP + folio_walk" of what it cannot do. */
+/*
+ * bc3fe6805cf0 ("mm/rmap: reject hugetlb folios in
+ * folio_make_device_exclusive()"): "GUP + folio_walk" of what it cannot do.
+ * B40.
+ */
 static void device_is_never_alone(struct kunit *test)
 {
 	struct tlb tlb = tlb_get(test);

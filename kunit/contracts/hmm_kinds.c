@@ -200,7 +200,10 @@ static unsigned long make_io(struct kunit *test, struct hmm_bench *bench)
 	return make_special(test, VM_IO, RW);
 }
 
-/* 87c01d57fa23: VM_MIXEDMAP is no reason to refuse, its pages are pages. */
+/*
+ * 87c01d57fa23 ("mm/hmm.c: allow VM_MIXEDMAP to work with hmm_range_fault"):
+ * that is no reason to refuse, its pages are pages. B32.
+ */
 static unsigned long make_mixed_page(struct kunit *test,
 				     struct hmm_bench *bench)
 {
@@ -222,7 +225,10 @@ static vm_fault_t fault_pfn(struct hmm_special *special, struct vm_fault *vmf)
 	return vmf_insert_mixed(vmf->vma, vmf->address, pfn);
 }
 
-/* 5.7, "fix missing call to hmm_pte_need_fault in HMM_PFN_SPECIAL handling" */
+/*
+ * 405506274922 ("mm/hmm: add missing call to hmm_pte_need_fault in
+ * HMM_PFN_SPECIAL handling"). B33.
+ */
 static unsigned long make_mixed_pfn(struct kunit *test,
 				    struct hmm_bench *bench)
 {
@@ -277,7 +283,10 @@ static unsigned long make_own_protected(struct kunit *test,
 	return addr;
 }
 
-/* 8a295dbbaf73: what belongs to another device is faulted, and no error. */
+/*
+ * 8a295dbbaf72 ("mm/hmm: fault non-owner device private entries"): what belongs
+ * to another device is faulted, and no error. B31.
+ */
 static unsigned long make_foreign(struct kunit *test, struct hmm_bench *bench)
 {
 	unsigned long addr;

@@ -119,7 +119,12 @@ void hmm_probe_fill(struct hmm_probe *probe, unsigned long value)
 		probe->pfns[i] = value;
 }
 
-/* Whatever a thread holds: locks, where they are counted, and RCU. */
+/*
+ * Whatever a thread holds: locks, where they are counted, and RCU, which a page
+ * table that is mapped keeps. 5.7, "mm/hmm: add missing unmaps of the ptep
+ * during hmm_vma_handle_pte()", B34: each answer of each case is asked for
+ * this.
+ */
 static unsigned int held(void)
 {
 	unsigned int depth = preempt_count() + rcu_preempt_depth();

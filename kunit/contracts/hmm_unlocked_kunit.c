@@ -90,8 +90,10 @@ static void expect_fresh(struct kunit *test, struct hmm_probe *probe)
 }
 
 /*
- * c10ed1c5cb4c, cf5190133132: the handler may drop mmap_lock, before it is done
- * or after. The call may be killed and is not of this process.
+ * 7.3, "mm/hmm: move page fault handling out of walk callbacks" and "mm/hmm:
+ * add hmm_range_fault_unlocked_timeout()" (c10ed1c5cb4c and cf5190133132 before
+ * they were merged): the handler may drop mmap_lock, before it is done or
+ * after. The call may be killed and is not of this process. B35.
  */
 static void handler_may_drop_the_lock(struct kunit *test)
 {

@@ -63,9 +63,12 @@ static const struct advice {
 } advices[] = {
 	{ "dontneed", MADV_DONTNEED, GOES },
 	{ "dontneed_locked", MADV_DONTNEED_LOCKED, GOES },
-	/* "mm/huge_memory: skip device-private PMDs in madvise_free_huge_pmd" */
+	/*
+	 * "mm/huge_memory: skip device-private PMDs in madvise_free_huge_pmd"
+	 * and "mm/madvise: skip device-private PMDs in cold and pageout walks":
+	 * B25.
+	 */
 	{ "free", MADV_FREE, STAYS },
-	/* "mm/madvise: skip device-private PMDs in cold and pageout walks" */
 	{ "cold", MADV_COLD, STAYS },
 	{ "pageout", MADV_PAGEOUT, STAYS },
 	{ "willneed", MADV_WILLNEED, STAYS },

@@ -129,8 +129,9 @@ static vm_fault_t fault_on(unsigned long addr, bool unlocks)
 }
 
 /*
- * "mm/memory: return vm_fault_t result from migrate_to_ram() callback" and
- * 16ce101db85d ("mm/memory.c: fix race when faulting a device private page"):
+ * 4a955bed882e ("mm/memory: return vm_fault_t result from migrate_to_ram()
+ * callback"), B17, and 16ce101db85d ("mm/memory.c: fix race when faulting a
+ * device private page"), B16:
  * the driver has the page to itself, its answer is the answer to the fault, and
  * whatever that is, the page is left as it was.
  */

@@ -237,8 +237,10 @@ static void give(struct folio *folio)
 }
 
 /*
- * What a folio of one order leaves in its pages must not be seen in folios of
- * another order: all pairs, and for the second one all folios of the place.
+ * 12b2285bf3d1 ("mm/zone_device: reinitialize large zone device private
+ * folios"): what a folio of one order leaves in its pages must not be seen in
+ * folios of another order: all pairs, and for the second one all folios of the
+ * place. B29.
  */
 static void folio_is_as_good_as_new(struct kunit *test)
 {

@@ -285,7 +285,11 @@ static void travel(struct kunit *test, struct toy *toy, unsigned long addr,
 	}
 }
 
-/* Each page keeps its own bits, with any others beside it. */
+/*
+ * ad7df764b7e1 ("mm/rmap: fixup copying of soft dirty and uffd ptes"): an entry
+ * that is not present has them elsewhere. Each page keeps its own bits, with
+ * any others beside it. B5.
+ */
 static void bits_follow_the_page(struct kunit *test)
 {
 	const struct trip *trip = test->param_value;

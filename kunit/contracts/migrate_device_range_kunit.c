@@ -122,7 +122,11 @@ static unsigned long addr_of(const struct eviction *eviction, unsigned long i)
 	return eviction->addr + i * PAGE_SIZE;
 }
 
-/* Every subset of the pages gets a place to go; the others stay. */
+/*
+ * 1de13ee59225 ("mm/hmm: fix bad subpage pointer in try_to_unmap_one"): the
+ * rmap finds the page of a device's entry. B6. Every subset of the pages gets a
+ * place to go; the others stay.
+ */
 static void any_subset_comes_home(struct kunit *test)
 {
 	const struct way *way = test->param_value;

@@ -105,6 +105,11 @@ static void hole_gets_large_or_small_pages(struct kunit *test)
 	large_end(test, &large);
 }
 
+/*
+ * 44af0b45d58d ("mm/migrate_device: return number of migrating pages in
+ * args->cpages"): holes are counted, or the driver thinks that it has nothing
+ * to do. B7.
+ */
 static void hole_without_a_page_stays(struct kunit *test)
 {
 	const struct hole *hole = test->param_value;
@@ -116,7 +121,7 @@ static void hole_without_a_page_stays(struct kunit *test)
 		     SYSTEM | (hole->small ? 0 : COMPOUND));
 	DMIRROR_ASSERT_OK(test, attempt_abort(&attempt), "collect");
 	KUNIT_EXPECT_EQ_MSG(test, attempt.cpages, hole->small ? NR_LARGE : 1UL,
-			    "cpages, B7");
+			    "cpages of a hole");
 	KUNIT_EXPECT_EQ(test, attempt.npages, NR_LARGE);
 	attempt_expect_src(test, &attempt, attempt.setup, 0, hole->small ?
 			   MIGRATE_PFN_MIGRATE : LARGE_HOLE, "after setup");
@@ -143,8 +148,9 @@ static bool cpu_faults(struct toy_move *move, unsigned long i)
 #define ROUNDS 300UL
 
 /*
- * A page of the hole is there when the large one comes, and the page table
- * that was made for it has to go: 2c6f81d58741, B10.
+ * 2c6f81d58741 ("mm/migrate_device: fix pgtable leak in
+ * migrate_vma_insert_huge_pmd_page"): a page of the hole is there when the
+ * large one comes, and the page table that was made for it has to go. B10.
  */
 static void filled_hole_gets_no_large_page(struct kunit *test)
 {
@@ -256,7 +262,10 @@ static pmd_t *pmd_of(struct mm_struct *mm, unsigned long addr)
 	return pmd_offset(pud_offset(p4d, addr), addr);
 }
 
-/* Nothing is inserted, and no lock is kept: 63451de16e0a, B9. */
+/*
+ * 63451de16e0a ("mm/migrate_device: fix spinlock leak in
+ * migrate_vma_insert_huge_pmd_page"): nothing is inserted, no lock is kept. B9.
+ */
 static void unstable_mm_gets_no_large_page(struct kunit *test)
 {
 	struct large large = large_hole(test, RW);

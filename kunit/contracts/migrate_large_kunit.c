@@ -184,7 +184,11 @@ static const struct part parts[] = {
 	{ "middle_of_private", SEEN_PRIVATE, 5, 3 },
 	{ "last_of_private", SEEN_PRIVATE, NR_LARGE - 1, 1 },
 	{ "all_but_first_of_private", SEEN_PRIVATE, 1, NR_LARGE - 1 },
-	/* "handle partially mapped folios during collection": B13, B20 */
+	/*
+	 * 022a12deda53 ("mm/migrate_device: handle partially mapped folios
+	 * during collection"): B20. "mm/migrate_device: pin large folios before
+	 * splitting": the count of references, B13.
+	 */
 	{ "middle_of_ram_by_ptes", SEEN_RAM, 5, 3, true },
 	{ "all_of_ram_by_ptes", SEEN_RAM, 0, NR_LARGE, true },
 	{ "middle_of_private_by_ptes", SEEN_PRIVATE, 5, 3, true },
@@ -343,7 +347,11 @@ static const struct choice choices[] = {
 
 KUNIT_ARRAY_PARAM_DESC(choice, choices, name);
 
-/* "the device or the CPU can refuse to migrate THP pages": B27 */
+/*
+ * ec0abae6dcdf ("mm/thp: fix __split_huge_pmd_locked() for migration PMD") and
+ * 9d84604b845c, its correction: "the device or the CPU can refuse to migrate
+ * THP pages", and then the migration entry itself is split. B27.
+ */
 static void folio_is_cut_for_small_pages(struct kunit *test)
 {
 	const struct choice *choice = test->param_value;

@@ -189,7 +189,10 @@ struct seen migrate_seen_back(const struct seen *before)
 {
 	struct seen want = *before;
 
-	/* "copy pte dirty bit to page": fd35ca3d12cc, B1 */
+	/*
+	 * fd35ca3d12cc ("mm/migrate_device.c: copy pte dirty bit to page"):
+	 * what is clean is not written to swap before it is taken. B1.
+	 */
 	want.folio_dirty |= before->dirty;
 	if (!migrate_keeps_dirty_and_young()) {
 		want.dirty = false;

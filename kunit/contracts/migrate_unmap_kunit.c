@@ -213,7 +213,10 @@ static void entry_comes_back_as_it_was(struct kunit *test)
 	dmirror_user_check(test, subject.addr, 1, 1, "after all of them");
 }
 
-/* And what comes through: a dirty page stays dirty, wherever it goes. B1. */
+/*
+ * fd35ca3d12cc ("mm/migrate_device.c: copy pte dirty bit to page"): a dirty
+ * page stays dirty, wherever it goes. B1.
+ */
 static void moved_page_keeps_what_the_entry_said(struct kunit *test)
 {
 	const struct device_kind *kind = test->param_value;
@@ -322,9 +325,10 @@ static void any_subset_moves(struct kunit *test)
 }
 
 /*
- * The moved page: unlocked, one reference, one mapping, on the LRU if it is
- * the system's; the source is free. "don't add folio to be freed to LRU":
- * 41cddf83d8b0, B14.
+ * 41cddf83d8b0 ("mm/migrate_device: don't add folio to be freed to LRU in
+ * migrate_device_finalize()"): the source is free. The moved page is unlocked,
+ * has one reference and one mapping, and is on the LRU if it is the system's.
+ * B14.
  */
 static void source_is_freed_and_not_put_on_the_lru(struct kunit *test)
 {

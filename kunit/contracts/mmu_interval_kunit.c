@@ -443,7 +443,7 @@ static void inserted_and_removed_during_an_invalidation(struct kunit *test)
 /*
  * 319561669a59 ("mm/mmu_notifier.c: fix race in
  * mmu_interval_notifier_remove()"): "Once this returns ops callbacks are no
- * longer running on other CPUs and will not be called in future".
+ * longer running on other CPUs and will not be called in future". B41.
  */
 static void remove_waits_for_an_invalidation(struct kunit *test)
 {
@@ -627,8 +627,9 @@ static void read_and_remove_after_the_mm_died(struct kunit *test)
 }
 
 /*
- * "mm/mmu_notifier: fix mmget() assert in __mmu_interval_notifier_insert":
- * mm_count was looked at, which the notifiers themselves hold up.
+ * c9682d10271e ("mm/mmu_notifier: fix mmget() assert in
+ * __mmu_interval_notifier_insert"): mm_count was looked at, which the notifiers
+ * themselves hold up. B42.
  */
 static void insert_into_a_dead_mm_fails(struct kunit *test)
 {

@@ -163,6 +163,7 @@ static void young_if_any_subscriber_says_so(struct kunit *test)
 /*
  * c2655835fd8c ("mm/mmu_notifiers: ensure range_end() is paired with
  * range_start()"): who refuses comes before, between or after those who do not.
+ * B42.
  */
 static void refused_start_is_ended_for_the_others(struct kunit *test)
 {

@@ -158,7 +158,10 @@ static void swapped_page_is_left_alone(struct kunit *test)
 	expect_used(test, &s, 0, "after all were read");
 }
 
-/* "Try to get rid of swap cache if possible": it is, and the slot is free. */
+/*
+ * "Try to get rid of swap cache if possible": it is, and the slot is free. The
+ * mapping has to be looked at afterwards: B21.
+ */
 static void page_of_the_swap_cache_goes(struct kunit *test)
 {
 	const struct device_kind *kind = test->param_value;

@@ -340,7 +340,10 @@ struct watched {
 static const struct watched watcheds[] = {
 	{ "missing", MISSING, false, '-', 'F' },
 	{ "write_to_a_page", WP, true, 'r', 'r' },
-	/* the read request puts a zero page there */
+	/*
+	 * A marker is not an error, it is to be faulted: B37. The read request
+	 * puts a zero page there.
+	 */
 	{ "write_to_a_hole", WP, false, '-', 'r' },
 	/* its snapshot: device_memory_numa.snapshot_of_a_hinted_page_is_0 */
 	{ "access_to_a_page", RWP, true, '.', 'F' },

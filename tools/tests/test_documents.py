@@ -50,6 +50,23 @@ class Names(unittest.TestCase):
                     for path in (PROJECT / 'Documentation').glob('*.rst'))
         self.assertGreater(names, 100)
 
+    def test_history(self) -> None:
+        """Every bug has a row, and a row has cases or the reason."""
+        text = (PROJECT / 'Documentation' / 'history.rst').read_text()
+        rows = {row.split('\n')[0]: re.sub(r'\s+', ' ', row.rsplit('- ', 1)[1])
+                for row in re.split(r'^   \* - ', text, flags=re.M)[1:]}
+        for number in [*(f'B{i}' for i in range(1, 43)),
+                       *(f'C{i}' for i in range(3, 11))]:
+            cases = rows[number].strip()
+            # Also of a suite that is not there.
+            for suite, case in re.findall(
+                    r'\b([a-z_]+)\.([a-z_0-9]{3,})\b(?![.(])',
+                    cases.replace('kernel-bugs.rst', '')):
+                self.assertIn(case, self.suites.get(suite, set()),
+                              f'{number}: {suite}')
+            if not self.named.search(cases):
+                self.assertRegex(cases, r'^None\. \w', number)
+
     def test_expected_skips(self) -> None:
         for path in (PROJECT / 'kunit' / 'skips').glob('*.txt'):
             if not path.name.startswith('selftest'):
