@@ -10,64 +10,18 @@
 #include <linux/mman.h>
 #include <linux/rmap.h>
 #include <linux/swap.h>
-#include <linux/syscalls.h>
 
 /* Before 7.3 it does not bring what it needs. */
 #include <linux/leafops.h>
 
+#include "../hugetlb.h"
 #include "../user.h"
 #include "hmm_probe.h"
 #include "migrate_see.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
-static void requires_hugetlb(struct kunit *test)
-{
-	DMIRROR_REQUIRES_CONFIG(test, HUGETLB_PAGE);
-	DMIRROR_REQUIRES_BUILTIN(test);
-}
-
 #if defined(CONFIG_HUGETLB_PAGE) && !defined(MODULE)
-
-/* Where nothing else is, not even a page table. */
-#define TLB_ADDR (PUD_SIZE * 64)
-
-/* Small pages of a huge one. */
-static unsigned long tlb_nr(void)
-{
-	return pages_per_huge_page(&default_hstate);
-}
-
-static unsigned int tlb_order(void)
-{
-	return huge_page_order(&default_hstate);
-}
-
-static void tlb_shrink(void *data)
-{
-	default_hstate.nr_overcommit_huge_pages = (unsigned long)data;
-}
-
-/* Two huge pages, for which the pool may grow until the case ends. */
-static unsigned long tlb_map(struct kunit *test)
-{
-	struct hstate *h = &default_hstate;
-	unsigned long addr, was = h->nr_overcommit_huge_pages;
-
-	requires_hugetlb(test);
-	h->nr_overcommit_huge_pages = was + 2;
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, tlb_shrink,
-							(void *)was), 0);
-	addr = ksys_mmap_pgoff(TLB_ADDR, 2 * huge_page_size(h), RW,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
-			       MAP_FIXED_NOREPLACE, -1, 0);
-	if (addr == -ENOMEM)
-		kunit_skip(test, "needs memory for two huge pages");
-	KUNIT_ASSERT_EQ_MSG(test, addr, TLB_ADDR, "mmap: got %pe",
-			    (void *)addr);
-
-	return addr;
-}
 
 /* Overwrites the entry of a huge page that is not there. */
 static void tlb_set_raw(unsigned long addr, pte_t pte)
@@ -89,24 +43,7 @@ static void tlb_set_raw(unsigned long addr, pte_t pte)
 
 #else
 
-/* The cases skip in tlb_map(). */
-static unsigned long tlb_nr(void)
-{
-	return 1;
-}
-
-static unsigned int tlb_order(void)
-{
-	return 0;
-}
-
-static unsigned long tlb_map(struct kunit *test)
-{
-	requires_hugetlb(test);
-
-	return 0;
-}
-
+/* The cases skip in hugetlb_map(). */
 static void tlb_set_raw(unsigned long addr, pte_t pte)
 {
 }
@@ -131,9 +68,9 @@ struct tlb {
 
 static struct tlb tlb_get(struct kunit *test)
 {
-	struct tlb tlb = { .test = test, .addr = tlb_map(test) };
+	struct tlb tlb = { .test = test, .addr = hugetlb_map(test) };
 
-	tlb.nr = tlb_nr();
+	tlb.nr = hugetlb_nr();
 	tlb.probe = hmm_probe_get(test, tlb.nr);
 	tlb.letters = kunit_kzalloc(test, tlb.nr + 1, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, tlb.letters);
@@ -186,7 +123,7 @@ static void every_part_of_a_page(struct kunit *test)
 				    "read request of a part");
 				KUNIT_EXPECT_EQ(test,
 						hmm_pfn_to_map_order(tlb.probe->pfns[0]),
-						tlb_order());
+						ilog2(hugetlb_nr()));
 				parts++;
 			}
 		}
@@ -203,7 +140,7 @@ static void untouched_mapping_is_faulted(struct kunit *test)
 	for (way = 0; way < hmm_probe_ways(); way++) {
 		tlb.probe->unlocked = way;
 		dmirror_user_unmap(test, tlb.addr, 2 * tlb.nr);
-		tlb_map(test);
+		hugetlb_map(test);
 		ask(&tlb, 3, 5, 0, '-', "snapshot of nothing");
 		ask(&tlb, 3, 5, HMM_READ, 'R', "read request");
 		ask(&tlb, 7, 2, HMM_WRITE, 'W', "write request");

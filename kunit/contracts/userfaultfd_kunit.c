@@ -15,10 +15,10 @@
 #include <linux/sched.h>
 #include <linux/uaccess.h>
 
+#include "../uffd.h"
 #include "../user.h"
 #include "hmm_probe.h"
 #include "migrate_large.h"
-#include "uffd.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 

@@ -2,14 +2,14 @@
 #include "uffd.h"
 
 #include <kunit/resource.h>
+#include <kunit/visibility.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mman.h>
 #include <linux/uaccess.h>
 
-#include "../fixture.h"
-#include "core_mm.h"
+#include "fixture.h"
 
 /**
  * struct uffd - a userfaultfd
@@ -24,6 +24,37 @@ struct uffd {
 };
 
 #if defined(CONFIG_USERFAULTFD) && !defined(MODULE)
+
+#include <linux/syscalls.h>
+
+#if !defined(CONFIG_ARCH_HAS_SYSCALL_WRAPPER)
+
+static long user_userfaultfd(int flags)
+{
+	return sys_userfaultfd(flags);
+}
+
+#elif defined(CONFIG_X86_64)
+
+#include <asm/syscall.h>
+#include <asm/unistd.h>
+
+static long user_userfaultfd(int flags)
+{
+	const struct pt_regs regs = { .di = flags };
+
+	return sys_call_table[__NR_userfaultfd](&regs);
+}
+
+#else
+
+/* How other architectures pass arguments has nobody looked up. */
+static long user_userfaultfd(int flags)
+{
+	return -EOPNOTSUPP;
+}
+
+#endif
 
 /* Return: 0 or an errno; what the kernel answers is in @arg. */
 static int uffd_ioctl(struct uffd *uffd, unsigned int cmd, void *arg,
@@ -55,7 +86,7 @@ static struct uffd *uffd_open(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, uffd);
 	uffd->arg = dmirror_user_map(test, 1, PROT_READ | PROT_WRITE);
-	fd = core_userfaultfd(O_CLOEXEC | O_NONBLOCK);
+	fd = user_userfaultfd(O_CLOEXEC | O_NONBLOCK);
 	KUNIT_ASSERT_GE_MSG(test, fd, 0L, "userfaultfd(): got %s",
 			    dmirror_errno(fd));
 	uffd->file = fget(fd);
@@ -164,6 +195,17 @@ int uffd_zeropage(struct uffd *uffd, unsigned long addr, unsigned long npages)
 	return uffd_ioctl(uffd, UFFDIO_ZEROPAGE, &arg, sizeof(arg));
 }
 
+int uffd_copy(struct uffd *uffd, unsigned long addr, unsigned long from)
+{
+	struct uffdio_copy arg = {
+		.dst = addr,
+		.src = from,
+		.len = PAGE_SIZE,
+	};
+
+	return uffd_ioctl(uffd, UFFDIO_COPY, &arg, sizeof(arg));
+}
+
 bool uffd_read(struct uffd *uffd, unsigned long *addr)
 {
 	struct uffd_msg msg;
@@ -196,9 +238,20 @@ int uffd_zeropage(struct uffd *uffd, unsigned long addr, unsigned long npages)
 	return -EOPNOTSUPP;
 }
 
+int uffd_copy(struct uffd *uffd, unsigned long addr, unsigned long from)
+{
+	return -EOPNOTSUPP;
+}
+
 bool uffd_read(struct uffd *uffd, unsigned long *addr)
 {
 	return false;
 }
 
 #endif /* CONFIG_USERFAULTFD */
+
+EXPORT_SYMBOL_IF_KUNIT(uffd_get);
+EXPORT_SYMBOL_IF_KUNIT(uffd_protect);
+EXPORT_SYMBOL_IF_KUNIT(uffd_zeropage);
+EXPORT_SYMBOL_IF_KUNIT(uffd_copy);
+EXPORT_SYMBOL_IF_KUNIT(uffd_read);

@@ -3,8 +3,8 @@
  * A userfaultfd of the case's own: what user space does with its file
  * descriptor, as calls. In a suite built as a module there is none.
  */
-#ifndef CONTRACTS_UFFD_H
-#define CONTRACTS_UFFD_H
+#ifndef DMIRROR_KUNIT_UFFD_H
+#define DMIRROR_KUNIT_UFFD_H
 
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
@@ -56,6 +56,15 @@ void uffd_protect(struct kunit *test, struct uffd *uffd, unsigned long addr,
 int uffd_zeropage(struct uffd *uffd, unsigned long addr, unsigned long npages);
 
 /**
+ * uffd_copy - UFFDIO_COPY of one page
+ * @uffd: the userfaultfd
+ * @addr: page aligned address
+ * @from: page aligned address of what is to be there, in the same mm
+ * Return: 0; -EEXIST if there is something.
+ */
+int uffd_copy(struct uffd *uffd, unsigned long addr, unsigned long from);
+
+/**
  * uffd_read - read a message, if there is one
  * @uffd: the userfaultfd
  * @addr: the address of a page fault
@@ -64,4 +73,4 @@ int uffd_zeropage(struct uffd *uffd, unsigned long addr, unsigned long npages);
  */
 bool uffd_read(struct uffd *uffd, unsigned long *addr);
 
-#endif /* CONTRACTS_UFFD_H */
+#endif /* DMIRROR_KUNIT_UFFD_H */

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "hugetlb.h"
+
+#include <kunit/resource.h>
+#include <kunit/visibility.h>
+#include <linux/hugetlb.h>
+#include <linux/mman.h>
+#include <linux/syscalls.h>
+
+#include "fixture.h"
+
+#if defined(CONFIG_HUGETLB_PAGE) && !defined(MODULE)
+
+/* Where nothing else is. */
+#define TLB_ADDR (PUD_SIZE * 64)
+
+static void shrink(void *data)
+{
+	default_hstate.nr_overcommit_huge_pages = (unsigned long)data;
+}
+
+unsigned long hugetlb_map(struct kunit *test)
+{
+	struct hstate *h = &default_hstate;
+	unsigned long addr, was = h->nr_overcommit_huge_pages;
+
+	h->nr_overcommit_huge_pages = was + 2;
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, shrink,
+							(void *)was), 0);
+	addr = ksys_mmap_pgoff(TLB_ADDR, 2 * huge_page_size(h),
+			       PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+			       MAP_FIXED_NOREPLACE, -1, 0);
+	if (addr == -ENOMEM)
+		kunit_skip(test, "needs memory for two huge pages");
+	KUNIT_ASSERT_EQ_MSG(test, addr, TLB_ADDR, "mmap: got %pe",
+			    (void *)addr);
+
+	return addr;
+}
+
+unsigned long hugetlb_nr(void)
+{
+	return pages_per_huge_page(&default_hstate);
+}
+
+#else
+
+unsigned long hugetlb_map(struct kunit *test)
+{
+	DMIRROR_REQUIRES_CONFIG(test, HUGETLB_PAGE);
+	DMIRROR_REQUIRES_BUILTIN(test);
+
+	return 0;
+}
+
+unsigned long hugetlb_nr(void)
+{
+	return 1;
+}
+
+#endif /* CONFIG_HUGETLB_PAGE && !MODULE */
+
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_map);
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_nr);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Anonymous memory in huge pages of hugetlbfs. In a suite built as a module
+ * there is none.
+ */
+#ifndef DMIRROR_KUNIT_HUGETLB_H
+#define DMIRROR_KUNIT_HUGETLB_H
+
+struct kunit;
+
+/**
+ * hugetlb_map - map two huge pages of the default size, RW and private
+ * @test: the case; skips where there is no such memory
+ *
+ * The pool may grow by them until the case ends. Nothing else is near, not even
+ * a page table.
+ *
+ * Return: the address.
+ */
+unsigned long hugetlb_map(struct kunit *test);
+
+/**
+ * hugetlb_nr - how long a huge page is
+ *
+ * Return: number of small pages.
+ */
+unsigned long hugetlb_nr(void);
+
+#endif /* DMIRROR_KUNIT_HUGETLB_H */
