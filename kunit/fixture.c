@@ -93,6 +93,23 @@ void dmirror_suite_exit(struct kunit_suite *suite)
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_suite_exit);
 
+void dmirror_expect_params(struct kunit *test,
+			   const void *(*gen)(struct kunit *test,
+					      const void *prev, char *desc),
+			   unsigned int want, const char *what)
+{
+	char desc[KUNIT_PARAM_DESC_SIZE];
+	const void *param = NULL;
+	unsigned int nr = 0;
+
+	/* One more than wanted is enough of a generator that never ends. */
+	while (nr <= want && (param = gen(test, param, desc)))
+		nr++;
+	KUNIT_EXPECT_EQ_MSG(test, nr, want, "parameters: %s, the last is %s",
+			    what, nr ? desc : "none");
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_expect_params);
+
 struct dmirror_fixture *dmirror_fixture(struct kunit *test)
 {
 	return test->priv;

@@ -149,6 +149,19 @@ void dmirror_suite_exit(struct kunit_suite *suite);
  */
 const char *dmirror_errno(int err);
 
+/**
+ * dmirror_expect_params - count the parameters that a generator makes
+ * @test: the case
+ * @gen: as for KUNIT_CASE_PARAM(), where it is more than a table
+ * @want: how many there have to be
+ * @what: of which kind, for the message
+ * A generator that ends too early leaves cases out, and nothing else tells.
+ */
+void dmirror_expect_params(struct kunit *test,
+			   const void *(*gen)(struct kunit *test,
+					      const void *prev, char *desc),
+			   unsigned int want, const char *what);
+
 /* Fixture of the running case. */
 struct dmirror_fixture *dmirror_fixture(struct kunit *test);
 

@@ -307,6 +307,12 @@ static const void *remap_gen_params(struct kunit *test, const void *prev,
 	return (void *)nr;
 }
 
+static void every_remap_is_tried(struct kunit *test)
+{
+	dmirror_expect_params(test, remap_gen_params, 24,
+			      "sizes, orders, kept or not, offsets");
+}
+
 /* migrate_remap_fault: mremap() before or after the migration to the device. */
 static void remapped_range_comes_home(struct kunit *test)
 {
@@ -436,6 +442,7 @@ static struct kunit_case hmm_tests_cases[] = {
 	KUNIT_CASE(pages_of_one_device_are_read_by_another),
 	KUNIT_CASE_PARAM(unmap_during_a_read, teardown_gen_params),
 	KUNIT_CASE_PARAM(half_is_unmapped_on_the_device, half_gen_params),
+	KUNIT_CASE(every_remap_is_tried),
 	KUNIT_CASE_PARAM(remapped_range_comes_home, remap_gen_params),
 	KUNIT_CASE(pages_come_from_userfaultfd),
 	KUNIT_CASE(snapshot_of_a_hugetlb_page),

@@ -455,7 +455,19 @@ static const void *robust_kinds(struct kunit *test, const void *prev,
 	return kind;
 }
 
+/* Of this suite, and those of ground.h, which other suites have too. */
+static void every_kind_is_tried(struct kunit *test)
+{
+	dmirror_expect_params(test, ground_every_kind, 4, "kinds of memory");
+	dmirror_expect_params(test, ground_common_kinds, 3, "common kinds");
+	dmirror_expect_params(test, ground_private_kinds, 2, "private kinds");
+	dmirror_expect_params(test, small_coherent, 1, "small coherent kinds");
+	dmirror_expect_params(test, pinnable_kinds, 2, "kinds to be pinned");
+	dmirror_expect_params(test, robust_kinds, 3, "robust kinds");
+}
+
 static struct kunit_case fork_cases[] = {
+	KUNIT_CASE(every_kind_is_tried),
 	KUNIT_CASE_PARAM(fork_shares_what_is_on_the_device, ground_every_kind),
 	KUNIT_CASE_PARAM(child_reads_what_the_parent_wrote, ground_every_kind),
 	KUNIT_CASE_PARAM(child_writes_to_a_copy, ground_every_kind),

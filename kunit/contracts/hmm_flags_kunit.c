@@ -35,6 +35,11 @@ static const void *kind_gen_params(struct kunit *test, const void *prev,
 	return kind;
 }
 
+static void every_kind_is_asked_for(struct kunit *test)
+{
+	dmirror_expect_params(test, kind_gen_params, 27, "kinds of an entry");
+}
+
 static int errno_of(char letter)
 {
 	return letter == 'F' ? -EFAULT : letter == 'P' ? -EPERM : 0;
@@ -335,6 +340,7 @@ static void holes_of_every_level(struct kunit *test)
 }
 
 static struct kunit_case hmm_flags_cases[] = {
+	KUNIT_CASE(every_kind_is_asked_for),
 	KUNIT_CASE_PARAM(entry_is_told_as_it_is, kind_gen_params),
 	KUNIT_CASE(swapped_page_is_faultable),
 	KUNIT_CASE(dead_entry_is_an_error),

@@ -32,6 +32,12 @@ static const void *cheap_gen_params(struct kunit *test, const void *prev,
 	return kind;
 }
 
+static void every_cheap_kind_is_asked_for(struct kunit *test)
+{
+	dmirror_expect_params(test, cheap_gen_params, 12,
+			      "kinds of an entry for all requests");
+}
+
 /* What a page of a kind becomes: its own request counts as far as masked in. */
 static char outcome(const struct hmm_kind *kind, unsigned long asked)
 {
@@ -232,6 +238,7 @@ static void page_without_a_request_is_left_alone(struct kunit *test)
 }
 
 static struct kunit_case hmm_requests_cases[] = {
+	KUNIT_CASE(every_cheap_kind_is_asked_for),
 	KUNIT_CASE_PARAM(every_request_of_a_page, cheap_gen_params),
 	KUNIT_CASE(one_page_of_a_range_for_writing),
 	KUNIT_CASE(read_requests_leave_copy_on_write_alone),
