@@ -86,6 +86,12 @@ int dmirror_suite_init(struct kunit_suite *suite)
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_suite_init);
 
+unsigned long dmirror_seed(void)
+{
+	return seed;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_seed);
+
 void dmirror_suite_exit(struct kunit_suite *suite)
 {
 	kunit_log(KERN_INFO, suite, KUNIT_SUBTEST_INDENT
@@ -143,28 +149,44 @@ int dmirror_case_init(struct kunit *test)
 }
 EXPORT_SYMBOL_IF_KUNIT(dmirror_case_init);
 
-/* Ticks to wait for a dying thread's mmput(). */
-#define MMPUT_TICKS (10 * HZ)
+/* More than a machine that is busy with something else takes. */
+#define WAIT_TICKS (10 * HZ)
+
+bool dmirror_wait_for(bool (*holds)(void *arg), void *arg)
+{
+	unsigned int ticks;
+
+	for (ticks = 0; ticks < WAIT_TICKS; ticks++) {
+		if (holds(arg))
+			return true;
+		schedule_timeout_uninterruptible(1);
+	}
+
+	return false;
+}
+EXPORT_SYMBOL_IF_KUNIT(dmirror_wait_for);
+
+static bool has_one_user(void *data)
+{
+	struct mm_struct *mm = data;
+
+	return atomic_read(&mm->mm_users) == 1;
+}
 
 /*
  * The dying thread wakes KUnit from mm_release(), shortly before its own
- * mmput(): see that through. Nothing tells when it is done, so poll.
+ * mmput(): see that through.
  */
 static void last_mmput(void *data)
 {
 	struct kunit *test = data;
 	struct mm_struct *mm = dmirror_fixture(test)->mm;
-	unsigned int ticks;
 
 	if (!mm)
 		return;
-	for (ticks = 0; ticks < MMPUT_TICKS; ticks++) {
-		if (atomic_read(&mm->mm_users) == 1)
-			break;
-		schedule_timeout_uninterruptible(1);
-	}
-	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&mm->mm_users), 1,
-			    "the case leaked references to its mm");
+	KUNIT_EXPECT_TRUE_MSG(test, dmirror_wait_for(has_one_user, mm),
+			      "the case leaked references to its mm: got %d users wanted 1",
+			      atomic_read(&mm->mm_users));
 	mmput(mm);
 }
 

@@ -162,6 +162,24 @@ void dmirror_expect_params(struct kunit *test,
 					      const void *prev, char *desc),
 			   unsigned int want, const char *what);
 
+/**
+ * dmirror_seed - what all random numbers of this boot are made from
+ * Return: the seed, for messages: dmirror_fixture.seed= repeats it.
+ */
+unsigned long dmirror_seed(void);
+
+/**
+ * dmirror_wait_for - wait for what nothing signals
+ * @holds: asked at every tick, for ten seconds at most
+ * @arg: its argument
+ * For state of core mm that has no completion and no hook: the waiters of a
+ * folio, a last mmput(). What can be signalled gets a completion. The caller
+ * says in its message what did not happen.
+ * Context: process context, sleeps; whatever @holds may be called with.
+ * Return: whether it came to hold.
+ */
+bool dmirror_wait_for(bool (*holds)(void *arg), void *arg);
+
 /* Fixture of the running case. */
 struct dmirror_fixture *dmirror_fixture(struct kunit *test);
 

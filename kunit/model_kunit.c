@@ -15,6 +15,7 @@
 #include <linux/swapops.h>
 
 #include "../drivers/dmirror/inject.h"
+#include "../drivers/dmirror/migrate.h"
 #include "bench.h"
 #include "model_exec.h"
 #include "model_judge.h"
@@ -29,11 +30,15 @@ static bool trace;
 module_param(trace, bool, 0644);
 MODULE_PARM_DESC(trace, "print each operation of the random walks beforehand");
 
-/* Operations without being asked for more. */
-#define SHORT_WALK 150U
+/* Operations of a walk, if it is not asked for more. */
+#define WALK 150U
 
 /* An operation on large folios takes as long as this many others. */
 #define LARGE_COST 10U
+
+/* Operations of one that every run has time for, and on large folios. */
+#define SHORT_WALK 30U
+#define SHORT_LARGE_WALK 8U
 
 /* A longer walk is one of many of this length, each from the beginning. */
 #define ROUND 1000U
@@ -99,6 +104,60 @@ static bool large_leaf_looks_writable(void)
 #endif
 }
 
+static int idle(void *data)
+{
+	return 0;
+}
+
+/* A large folio that two processes share goes to the device. */
+static int count_warnings(struct kunit *test, struct dmirror_bench *bench,
+			  unsigned long nr, int *warnings)
+{
+	struct user_child child;
+	unsigned long moved;
+	int ret = user_fork(&child);
+
+	if (ret)
+		return ret;
+	user_ask(&child, idle, NULL);
+	kunit_warning_suppress(test) {
+		ret = dmirror_migrate_to_devmem(bench->mirror, bench->addr, nr,
+						&moved);
+		*warnings = KUNIT_SUPPRESSED_WARNING_COUNT();
+	}
+	user_reap(&child);
+
+	return ret;
+}
+
+/*
+ * Does this kernel warn about it? Asked of the kernel, as
+ * migrate_large.shared_folio_moves_for_both does: one that is mended walks on.
+ */
+static bool shared_large_warns(struct kunit *test, unsigned int order)
+{
+	unsigned long nr = 1UL << order, size = nr << PAGE_SHIFT, area;
+	struct dmirror_bench bench;
+	int ret, warnings = 0;
+
+	if (!large_leaf_looks_writable() ||
+	    __is_defined(REMOVE_MIGRATION_PMD_DIES))
+		return large_leaf_looks_writable();
+	area = dmirror_user_map(test, 2 * nr, PROT_READ | PROT_WRITE);
+	bench.devmem = dmirror_private_get(test, order, 2 * nr, 1);
+	bench.mirror = dmirror_mirror_get(test, bench.devmem);
+	bench.addr = ALIGN(area, size);
+	DMIRROR_ASSERT_OK(test, user_madvise(bench.addr, size, MADV_HUGEPAGE),
+			  "madvise");
+	dmirror_user_fill(test, bench.addr, nr, 1);
+	ret = count_warnings(test, &bench, nr, &warnings);
+	DMIRROR_ASSERT_OK(test, ret, "migration of what two share");
+	dmirror_mirror_put(test, bench.mirror);
+	dmirror_user_unmap(test, area, 2 * nr);
+
+	return warnings;
+}
+
 static struct model_config config_of(const struct terrain *terrain)
 {
 	unsigned int order = large_order(terrain);
@@ -108,8 +167,6 @@ static struct model_config config_of(const struct terrain *terrain)
 		.span = 1U << order,
 		.coherent = terrain->coherent,
 		.lazy_free = !is_plain_uml(),
-		.avoid_shared_large = order && !terrain->coherent &&
-				      large_leaf_looks_writable(),
 		.lax_cpu = is_plain_uml(),
 	};
 }
@@ -149,7 +206,7 @@ static void leave_room(struct kunit *test, struct dmirror_devmem *devmem,
 static struct model_env *walker(struct kunit *test,
 				const struct terrain *terrain)
 {
-	const struct model_config config = config_of(terrain);
+	struct model_config config = config_of(terrain);
 	struct model_env *env;
 	unsigned long chunk;
 	unsigned int i, order = large_order(terrain);
@@ -161,6 +218,8 @@ static struct model_env *walker(struct kunit *test,
 	if (terrain->large && !thp_migration_supported())
 		kunit_skip(test, "needs migration of large folios");
 
+	config.avoid_shared_large = order && !terrain->coherent &&
+				    shared_large_warns(test, order);
 	env = model_env_get(test, &config);
 	env->trace = trace;
 	for (i = 0; i < MODEL_DEVICES; i++) {
@@ -231,9 +290,11 @@ static void tell(struct kunit *test, struct failure *failure,
 		at += scnprintf(all + at, 600 - at, "%s%s", i ? "; " : "", buf);
 	}
 	if (failure->outcome.verdict.check)
-		KUNIT_FAIL(test, "%s: %s | %u operations, the last fails: %s",
+		KUNIT_FAIL(test,
+			   "%s: %s | seed %lu, %u operations, the last fails: %s",
 			   failure->outcome.verdict.check,
-			   failure->outcome.verdict.text, nr, all);
+			   failure->outcome.verdict.text, dmirror_seed(), nr,
+			   all);
 }
 
 static void investigate(struct kunit *test, struct model_env *env,
@@ -247,13 +308,14 @@ static void investigate(struct kunit *test, struct model_env *env,
 	unsigned int nr;
 
 	/* First of all: the tries may take the kernel down. */
-	kunit_err(test, "walk: step %u: %s: %s\n", outcome->steps - 1,
-		  outcome->verdict.check, outcome->verdict.text);
+	kunit_err(test, "walk: seed %lu, step %u: %s: %s\n", dmirror_seed(),
+		  outcome->steps - 1, outcome->verdict.check,
+		  outcome->verdict.text);
 	if (!fails_again(list, outcome->steps, &failure)) {
 		KUNIT_FAIL(test,
-			   "%s: %s | not so when the %u operations are repeated",
+			   "%s: %s | seed %lu, not so when the %u operations are repeated",
 			   outcome->verdict.check, outcome->verdict.text,
-			   outcome->steps);
+			   dmirror_seed(), outcome->steps);
 		return;
 	}
 	nr = model_shrink(list, outcome->steps, scratch, fails_again, &failure,
@@ -262,17 +324,18 @@ static void investigate(struct kunit *test, struct model_env *env,
 	tell(test, &failure, list, nr);
 }
 
-static void walk_agrees_with_the_model(struct kunit *test)
+/* A walk over the terrain of the case, of @left operations, or @large ones. */
+static void walk(struct kunit *test, unsigned int left, unsigned int large)
 {
 	const struct terrain *terrain = test->param_value;
 	struct rnd_state *rnd = &dmirror_fixture(test)->rnd;
 	struct model_env *env = walker(test, terrain);
-	unsigned int left = ops ?: SHORT_WALK, nr;
 	struct model_outcome outcome = { };
 	struct model_op *list;
+	unsigned int nr;
 
 	if (model_is_lax(&env->config))
-		left = DIV_ROUND_UP(left, LARGE_COST);
+		left = large;
 	nr = min(left, ROUND);
 	list = list_get(test, nr);
 	/* Not the same walk on each. */
@@ -285,6 +348,18 @@ static void walk_agrees_with_the_model(struct kunit *test)
 	}
 	if (outcome.verdict.check)
 		investigate(test, env, &outcome, list);
+}
+
+static void walk_agrees_with_the_model(struct kunit *test)
+{
+	unsigned int left = ops ?: WALK;
+
+	walk(test, left, DIV_ROUND_UP(left, LARGE_COST));
+}
+
+static void short_walk_agrees_with_the_model(struct kunit *test)
+{
+	walk(test, SHORT_WALK, SHORT_LARGE_WALK);
 }
 
 /* The same seed, the same walk: or else a seed would be of no use. */
@@ -535,6 +610,7 @@ static struct kunit_case model_cases[] = {
 	KUNIT_CASE(failing_walk_is_shortened),
 	KUNIT_CASE_PARAM(difference_is_seen, lie_gen_params),
 	KUNIT_CASE_PARAM(known_walk, known_gen_params),
+	KUNIT_CASE_PARAM(short_walk_agrees_with_the_model, terrain_gen_params),
 	DMIRROR_CASE_PARAM_SLOW(walk_agrees_with_the_model, terrain_gen_params),
 	KUNIT_CASE(own_pages_stay_beside_a_missing_one),
 	{}

@@ -32,7 +32,7 @@ static const struct {
 	[MODEL_FREE] = { "free", 4 },
 	[MODEL_PAGEOUT] = { "pageout", 4 },
 	[MODEL_COLLAPSE] = { "collapse", 2 },
-	[MODEL_SPLIT] = { "split", 2 },
+	[MODEL_SPLIT] = { "split", 10 },
 	[MODEL_FORK] = { "fork", 3 },
 	[MODEL_EXIT] = { "exit", 2 },
 };
@@ -42,15 +42,26 @@ static unsigned int below(struct rnd_state *rnd, unsigned int limit)
 	return prandom_u32_state(rnd) % limit;
 }
 
-static enum model_kind kind_at_random(struct rnd_state *rnd)
+/* What is about large folios is idle without them, and matters with them. */
+static unsigned int weight_of(const struct model_config *config,
+			      enum model_kind kind)
+{
+	if (kind != MODEL_SPLIT && kind != MODEL_COLLAPSE)
+		return kinds[kind].weight;
+
+	return model_is_lax(config) ? kinds[kind].weight : 0;
+}
+
+static enum model_kind kind_at_random(const struct model_config *config,
+				      struct rnd_state *rnd)
 {
 	unsigned int i, sum = 0, at;
 
 	for (i = 0; i < MODEL_KINDS; i++)
-		sum += kinds[i].weight;
+		sum += weight_of(config, i);
 	at = below(rnd, sum);
-	for (i = 0; at >= kinds[i].weight; i++)
-		at -= kinds[i].weight;
+	for (i = 0; at >= weight_of(config, i); i++)
+		at -= weight_of(config, i);
 
 	return i;
 }
@@ -84,7 +95,7 @@ static void op_at_random(const struct model_config *config,
 {
 	unsigned int length = length_at_random(config, rnd);
 
-	op->kind = kind_at_random(rnd);
+	op->kind = kind_at_random(config, rnd);
 	op->child = !below(rnd, 4) && op->kind < MODEL_FORK;
 	op->mirror = below(rnd, MODEL_MIRRORS);
 	op->prot = below(rnd, 6);

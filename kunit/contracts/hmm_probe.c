@@ -504,19 +504,17 @@ void hmm_asker_cancel(struct hmm_asker *asker)
 	kthread_stop(asker->task);
 }
 
+/* Nothing else tells when a thread begins to wait. */
+static bool has_waiters(void *data)
+{
+	return folio_test_waiters((struct folio *)data);
+}
+
 bool hmm_asker_start(struct hmm_asker *asker, struct folio *folio)
 {
-	unsigned int ticks;
-
 	wake_up_process(asker->task);
-	/* Nothing tells when a thread begins to wait, so poll. */
-	for (ticks = 0; ticks < 10 * HZ; ticks++) {
-		if (folio_test_waiters(folio))
-			return true;
-		schedule_timeout_uninterruptible(1);
-	}
 
-	return false;
+	return dmirror_wait_for(has_waiters, folio);
 }
 
 void hmm_asker_join(struct hmm_asker *asker)

@@ -182,6 +182,11 @@ static void timeout_is_a_limit(struct kunit *test)
 	hmm_probe_expect_input(test, probe, 0, 0, "after the timeout");
 }
 
+static bool is_past(void *data)
+{
+	return time_after_eq(jiffies, *(unsigned long *)data);
+}
+
 static vm_fault_t fault_takes_its_time(struct hmm_special *special,
 				       struct vm_fault *vmf)
 {
@@ -190,8 +195,7 @@ static vm_fault_t fault_takes_its_time(struct hmm_special *special,
 	if (special->faults > 1)
 		return hmm_special_page(special, vmf);
 	/* Longer than the timeout, but that is not what it is about. */
-	while (time_before(jiffies, then))
-		cond_resched();
+	dmirror_wait_for(is_past, &then);
 
 	return drop_lock(vmf);
 }

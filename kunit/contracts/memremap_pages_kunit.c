@@ -317,6 +317,7 @@ static void zone_device_data_is_the_drivers(struct kunit *test)
  * @folio: what it has; NULL for a reference to the pagemap alone
  * @pagemap: the reference
  * @found: what get_dev_pagemap() gives while the removal waits
+ * @begun: the removal has
  * @left: it is about to let go
  */
 struct guest {
@@ -325,6 +326,7 @@ struct guest {
 	struct folio *folio;
 	struct dev_pagemap *pagemap;
 	struct dev_pagemap *found;
+	bool begun;
 	bool left;
 };
 
@@ -337,13 +339,19 @@ static void guest_enter(void *data)
 	guest->pagemap = get_dev_pagemap(mem_pfn(guest->mem, 1));
 }
 
+/* Who removes the memory says so, and then waits. */
+static bool removal_has_begun(void *data)
+{
+	struct guest *guest = data;
+
+	return percpu_ref_is_dying(&guest->mem->pagemap.ref);
+}
+
 static void guest_leave(void *data)
 {
 	struct guest *guest = data;
 
-	/* Who removes it says so, and then waits for this. */
-	while (!percpu_ref_is_dying(&guest->mem->pagemap.ref))
-		schedule_timeout_uninterruptible(1);
+	guest->begun = dmirror_wait_for(removal_has_begun, guest);
 	guest->found = mem_owner(guest->mem, 1);
 	WRITE_ONCE(guest->left, true);
 	if (guest->folio)
@@ -364,6 +372,8 @@ static void removal_with_guest(struct kunit *test, struct guest *guest)
 	left = READ_ONCE(guest->left);
 	dmirror_unhold(&guest->holder);
 
+	KUNIT_EXPECT_TRUE_MSG(test, guest->begun,
+			      "memunmap_pages() does not begin");
 	KUNIT_EXPECT_TRUE_MSG(test, left,
 			      "memunmap_pages() returned before the last one let go");
 	KUNIT_EXPECT_NULL_MSG(test, guest->found,

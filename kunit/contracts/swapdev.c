@@ -100,27 +100,37 @@ out_free:
 	return ret < 0 ? ret : 0;
 }
 
-/* Ticks to wait for the end of the swap space of the case before. */
-#define BUSY_TICKS (10 * HZ)
+/**
+ * struct opening - swapon(), again and again
+ * @path: of the disk
+ * @ret: what it said last
+ */
+struct opening {
+	unsigned long path;
+	long ret;
+};
+
+static bool is_open(void *data)
+{
+	struct opening *opening = data;
+
+	flush_delayed_fput();
+	opening->ret = core_swapon(opening->path);
+
+	return opening->ret != -EBUSY;
+}
 
 /*
  * A thread of the kernel closes files later: the disk has no other user once
- * swapoff() of the case before has been seen through. Nothing tells, so poll.
+ * swapoff() of the case before has been seen through.
  */
 static long swap_on_when_closed(unsigned long path)
 {
-	unsigned int ticks;
-	long ret;
+	struct opening opening = { .path = path };
 
-	for (ticks = 0; ticks < BUSY_TICKS; ticks++) {
-		flush_delayed_fput();
-		ret = core_swapon(path);
-		if (ret != -EBUSY)
-			return ret;
-		schedule_timeout_uninterruptible(1);
-	}
+	dmirror_wait_for(is_open, &opening);
 
-	return -EBUSY;
+	return opening.ret;
 }
 
 static long swap_on(struct swapdev *dev)

@@ -171,12 +171,27 @@ static void toy_free(struct toy *toy)
 	kfree(toy);
 }
 
+/* What is out and has no mapping is nobody's: an eviction would hide it. */
+static unsigned long toy_lost(const struct toy *toy)
+{
+	unsigned long at, lost = 0;
+
+	for_each_set_bit(at, toy->used, toy->nr)
+		lost += !folio_mapped(page_folio(pfn_to_page(toy->first_pfn +
+							     at)));
+
+	return lost;
+}
+
 static void toy_end(void *data)
 {
 	struct kunit *test = kunit_get_current_test();
 	struct toy *toy = data;
-	unsigned long left = toy_evict(toy);
+	unsigned long lost = toy_lost(toy), left = toy_evict(toy);
 
+	KUNIT_EXPECT_EQ_MSG(test, lost, 0UL,
+			    "%lu pages of the toy device are out, and nobody maps them",
+			    lost);
 	KUNIT_EXPECT_EQ_MSG(test, left, 0UL,
 			    "%lu pages of the toy device are still out", left);
 	/* It would wait for them for ever: better a leak. */
