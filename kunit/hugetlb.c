@@ -38,11 +38,13 @@ unsigned long hugetlb_map(struct kunit *test)
 
 	return addr;
 }
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_map);
 
 unsigned long hugetlb_nr(void)
 {
 	return pages_per_huge_page(&default_hstate);
 }
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_nr);
 
 #else
 
@@ -53,13 +55,12 @@ unsigned long hugetlb_map(struct kunit *test)
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_map);
 
 unsigned long hugetlb_nr(void)
 {
 	return 1;
 }
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_nr);
 
 #endif /* CONFIG_HUGETLB_PAGE && !MODULE */
-
-EXPORT_SYMBOL_IF_KUNIT(hugetlb_map);
-EXPORT_SYMBOL_IF_KUNIT(hugetlb_nr);

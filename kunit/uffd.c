@@ -134,6 +134,7 @@ struct uffd *uffd_get(struct kunit *test, unsigned long addr,
 
 	return uffd;
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_get);
 
 static int write_protect(struct uffd *uffd, struct uffdio_range range,
 			 bool protect)
@@ -185,6 +186,7 @@ void uffd_protect(struct kunit *test, struct uffd *uffd, unsigned long addr,
 		ret = access_protect(uffd, range, protect);
 	DMIRROR_ASSERT_OK(test, ret, protect ? "protect" : "resolve");
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_protect);
 
 int uffd_zeropage(struct uffd *uffd, unsigned long addr, unsigned long npages)
 {
@@ -194,6 +196,7 @@ int uffd_zeropage(struct uffd *uffd, unsigned long addr, unsigned long npages)
 
 	return uffd_ioctl(uffd, UFFDIO_ZEROPAGE, &arg, sizeof(arg));
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_zeropage);
 
 int uffd_copy(struct uffd *uffd, unsigned long addr, unsigned long from)
 {
@@ -205,6 +208,7 @@ int uffd_copy(struct uffd *uffd, unsigned long addr, unsigned long from)
 
 	return uffd_ioctl(uffd, UFFDIO_COPY, &arg, sizeof(arg));
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_copy);
 
 bool uffd_read(struct uffd *uffd, unsigned long *addr)
 {
@@ -216,6 +220,7 @@ bool uffd_read(struct uffd *uffd, unsigned long *addr)
 
 	return msg.event == UFFD_EVENT_PAGEFAULT;
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_read);
 
 #else /* !CONFIG_USERFAULTFD || MODULE */
 
@@ -227,31 +232,30 @@ struct uffd *uffd_get(struct kunit *test, unsigned long addr,
 
 	return NULL;
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_get);
 
 void uffd_protect(struct kunit *test, struct uffd *uffd, unsigned long addr,
 		  unsigned long npages, bool protect)
 {
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_protect);
 
 int uffd_zeropage(struct uffd *uffd, unsigned long addr, unsigned long npages)
 {
 	return -EOPNOTSUPP;
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_zeropage);
 
 int uffd_copy(struct uffd *uffd, unsigned long addr, unsigned long from)
 {
 	return -EOPNOTSUPP;
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_copy);
 
 bool uffd_read(struct uffd *uffd, unsigned long *addr)
 {
 	return false;
 }
+EXPORT_SYMBOL_IF_KUNIT(uffd_read);
 
 #endif /* CONFIG_USERFAULTFD */
-
-EXPORT_SYMBOL_IF_KUNIT(uffd_get);
-EXPORT_SYMBOL_IF_KUNIT(uffd_protect);
-EXPORT_SYMBOL_IF_KUNIT(uffd_zeropage);
-EXPORT_SYMBOL_IF_KUNIT(uffd_copy);
-EXPORT_SYMBOL_IF_KUNIT(uffd_read);
