@@ -63,6 +63,7 @@ const char *dmirror_errno(int err)
 		{ -ERANGE, "-ERANGE" },
 		{ -ENODATA, "-ENODATA" },
 		{ -EOPNOTSUPP, "-EOPNOTSUPP" },
+		{ -EREMOTEIO, "-EREMOTEIO" },
 	};
 	unsigned int i;
 

@@ -16,6 +16,7 @@
 #include <linux/platform_device.h>
 
 #include "hmm_probe.h"
+#include "peer.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -216,11 +217,12 @@ struct bench {
 };
 
 /* Until bench_end() the case must not assert. */
-static struct bench bench_get(struct kunit *test, unsigned long npages)
+static struct bench bench_get_at(struct kunit *test, unsigned long npages,
+				 unsigned long addr)
 {
 	struct hmm_probe *probe = hmm_probe_get(test, NR);
-	unsigned long addr = dmirror_user_map(test, NR, RW), i;
 	struct bench bench = { .dev = behind_table(test, npages) };
+	unsigned long i;
 	struct hmm_dma_map *map = &bench.map;
 	int ret;
 
@@ -237,6 +239,11 @@ static struct bench bench_get(struct kunit *test, unsigned long npages)
 		bench.phys[i] = hmm_pfn_to_phys(map->pfn_list[i]);
 
 	return bench;
+}
+
+static struct bench bench_get(struct kunit *test, unsigned long npages)
+{
+	return bench_get_at(test, npages, dmirror_user_map(test, NR, RW));
 }
 
 static void bench_end(struct bench *bench)
@@ -430,6 +437,88 @@ static void failed_mapping_is_undone(struct kunit *test)
 	expect_round(test, &bench, &round, 1);
 }
 
+/* How often an address on the way to a peer was put into the table. */
+static unsigned int table_rounds(const struct peer_way *way)
+{
+	return way->map == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
+}
+
+/*
+ * hmm.h: what passes the host bridge is memory of a device to the IOMMU, and
+ * leaves it again. A transfer on the bus does not come by, so that there is
+ * nothing to be mapped or unmapped.
+ */
+static void peer_page_goes_its_way(struct kunit *test)
+{
+	const struct peer_way *way = test->param_value;
+	struct peer *peer = peer_get(test);
+	struct bench bench = bench_get_at(test, IOVA_PAGES, peer->addr);
+	dma_addr_t base = bench.map.state.addr;
+	struct peer_round round[NR];
+	unsigned int maps, unmaps;
+	unsigned long i, used;
+	int prot[NR];
+
+	for (i = 0; i < NR; i++) {
+		round[i] = peer_go_round(peer, way, bench.dev, &bench.map, i);
+		prot[i] = table.prot[base / PAGE_SIZE + i];
+	}
+	maps = table.maps;
+	unmaps = table.unmaps;
+	used = table_used();
+	bench_end(&bench);
+	KUNIT_EXPECT_EQ_MSG(test, maps, NR * table_rounds(way), "mappings");
+	KUNIT_EXPECT_EQ_MSG(test, unmaps, NR * table_rounds(way), "unmappings");
+	KUNIT_EXPECT_EQ_MSG(test, used, 0UL, "pages of IOVA in use");
+	for (i = 0; i < NR; i++) {
+		peer_expect_round(test, peer, way, &round[i], i);
+		if (table_rounds(way)) {
+			KUNIT_EXPECT_EQ_MSG(test, round[i].addr[0],
+					    base + i * PAGE_SIZE, "page %lu",
+					    i);
+			KUNIT_EXPECT_TRUE_MSG(test, prot[i] & IOMMU_MMIO,
+					      "page %lu is no RAM", i);
+		} else if (way->flags) {
+			KUNIT_EXPECT_EQ_MSG(test, round[i].addr[0],
+					    round[i].phys + way->offset,
+					    "DMA address of page %lu", i);
+		}
+	}
+}
+
+/* An IOMMU that fails leaves no flag of a peer in the entry either. */
+static void failed_mapping_of_a_peer_is_undone(struct kunit *test)
+{
+	const struct peer_way *way = &peer_ways[1];
+	struct peer *peer = peer_get(test);
+	struct bench bench = bench_get_at(test, IOVA_PAGES, peer->addr);
+	struct pci_p2pdma_map_state state = peer_state(peer, way);
+	unsigned long *entry = &bench.map.pfn_list[1], was = *entry, after;
+	struct peer_round round;
+	dma_addr_t got;
+
+	table.map_error = -ENOMEM;
+	got = hmm_dma_map_pfn(bench.dev, &bench.map, 1, &state);
+	table.map_error = 0;
+	after = *entry;
+	round = peer_go_round(peer, way, bench.dev, &bench.map, 1);
+	bench_end(&bench);
+	KUNIT_EXPECT_EQ_MSG(test, got, DMA_MAPPING_ERROR, "DMA address");
+	KUNIT_EXPECT_EQ_MSG(test, after, was, "entry of page 1");
+	peer_expect_round(test, peer, way, &round, 1);
+}
+
+/* What is no peer's is RAM to the IOMMU. */
+static void page_of_ram_is_no_mmio(struct kunit *test)
+{
+	struct bench bench = bench_get(test, IOVA_PAGES);
+	struct round round = go_round(&bench, 2);
+
+	bench_end(&bench);
+	expect_round(test, &bench, &round, 2);
+	KUNIT_EXPECT_FALSE_MSG(test, round.prot & IOMMU_MMIO, "page 2 is RAM");
+}
+
 #else /* !CONFIG_IOMMU_DMA */
 
 struct fault_row {
@@ -460,6 +549,21 @@ static void failed_mapping_is_undone(struct kunit *test)
 	DMIRROR_REQUIRES_CONFIG(test, IOMMU_DMA);
 }
 
+static void peer_page_goes_its_way(struct kunit *test)
+{
+	DMIRROR_REQUIRES_CONFIG(test, IOMMU_DMA);
+}
+
+static void failed_mapping_of_a_peer_is_undone(struct kunit *test)
+{
+	DMIRROR_REQUIRES_CONFIG(test, IOMMU_DMA);
+}
+
+static void page_of_ram_is_no_mmio(struct kunit *test)
+{
+	DMIRROR_REQUIRES_CONFIG(test, IOMMU_DMA);
+}
+
 #endif /* CONFIG_IOMMU_DMA */
 
 KUNIT_ARRAY_PARAM_DESC(fault_row, fault_rows, name);
@@ -469,6 +573,9 @@ static struct kunit_case hmm_iommu_cases[] = {
 	KUNIT_CASE(iova_is_given_back),
 	KUNIT_CASE(addresses_are_kept_without_iova),
 	KUNIT_CASE_PARAM(failed_mapping_is_undone, fault_row_gen_params),
+	KUNIT_CASE_PARAM(peer_page_goes_its_way, peer_way_gen_params),
+	KUNIT_CASE(failed_mapping_of_a_peer_is_undone),
+	KUNIT_CASE(page_of_ram_is_no_mmio),
 	{}
 };
 
