@@ -4,10 +4,6 @@
  * "Address space mirroring" of Documentation/mm/hmm.rst, for every kind of
  * entry that mm/hmm.c tells apart and for every part of a range. Huge pages
  * are in hmm_huge_kunit.c, requests of single pages in hmm_requests_kunit.c.
- *
- * Two known kernel bugs of the same function have their cases with the driver:
- * dmirror_fork.write_request_finds_a_writable_page and
- * dmirror_thp.range_inside_a_device_folio_finds_its_pages.
  */
 #include <linux/mman.h>
 #include <linux/mmap_lock.h>
@@ -317,18 +313,19 @@ static void holes_of_every_level(struct kunit *test)
 	const unsigned long nr = 3 * PTRS_PER_PTE, at = PTRS_PER_PTE;
 	struct hmm_probe *probe = hmm_probe_get(test, nr);
 	unsigned long addr = dmirror_user_map(test, 4 * PTRS_PER_PTE, RW);
-	unsigned long i, wrong = 0;
+	unsigned long i;
+	char *letters;
 	int ret;
 
+	letters = kunit_kzalloc(test, nr + 1, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, letters);
 	addr = ALIGN(addr, PMD_SIZE);
 	dmirror_user_fill(test, addr + PMD_SIZE, 1, 1);
 	ret = hmm_probe_run(probe, addr, nr, 0);
 	DMIRROR_EXPECT_ERRNO(test, ret, 0, "snapshot of three page tables");
 	for (i = 0; i < nr; i++)
-		wrong += i == at ? !probe->pfns[i] : !!probe->pfns[i];
-	KUNIT_EXPECT_EQ_MSG(test, wrong, 0UL,
-			    "entries that are wrong in [0x%lx,0x%lx)", addr,
-			    addr + nr * PAGE_SIZE);
+		letters[i] = i == at ? 'w' : '-';
+	hmm_probe_expect(test, probe, addr, letters, "of three page tables");
 	/* Nothing at all is below the first address of the mm. */
 	ret = hmm_probe_run(probe, 0, 4, 0);
 	DMIRROR_EXPECT_ERRNO(test, ret, 0, "snapshot at address 0");

@@ -2,12 +2,8 @@
 /*
  * What hmm_range_fault() says of huge pages, whole and in part:
  * hmm_pfn_to_map_order() of include/linux/hmm.h, and the flags of
- * hmm_flags_kunit.c for PMDs and PUDs. Pages of hugetlbfs have no case: no tier
- * has CONFIG_HUGETLBFS.
- *
- * A known kernel bug of it has its case with the driver: a range that begins
- * inside a large private folio of one's own,
- * dmirror_thp.range_inside_a_device_folio_finds_its_pages.
+ * hmm_flags_kunit.c for PMDs and PUDs. Pages of hugetlbfs are in
+ * hmm_hugetlb_kunit.c.
  */
 #include <linux/mm.h>
 #include <linux/mman.h>
@@ -227,8 +223,7 @@ static void toy_large(struct kunit *test, struct huge *huge, struct toy **toy)
 
 /*
  * 10b9feee2d0d ("mm/hmm: populate PFNs from PMD swap entry"): one's own large
- * folio is told page by page. B36. Ranges that begin inside are the known bug
- * of the comment above.
+ * folio is told page by page. B36. Ranges that begin inside have the next case.
  */
 static void large_device_folio_of_ones_own(struct kunit *test)
 {
@@ -247,6 +242,36 @@ static void large_device_folio_of_ones_own(struct kunit *test)
 	ask(test, &huge, 0, HUGE_NR, 0, 'R', "snapshot when read-only");
 	dmirror_user_protect(test, huge.addr, HUGE_NR, RW);
 	dmirror_user_check(test, huge.addr, HUGE_NR, 1, "after all");
+}
+
+/*
+ * hmm.h: the entry of a page has its page frame, wherever in the folio a range
+ * begins. Up to 7.3 the count begins with the folio's first one all the same.
+ */
+static void range_inside_a_large_folio_of_ones_own(struct kunit *test)
+{
+	const unsigned long at = 5, nr = 3;
+	unsigned long pfn, i, wrong = 0;
+	struct huge huge;
+	struct toy *toy;
+	int ret;
+
+	requires_huge(test);
+	toy_large(test, &huge, &toy);
+	ret = hmm_probe_run(huge.probe, huge.addr, 1, 0);
+	DMIRROR_ASSERT_OK(test, ret, "snapshot of the first page");
+	pfn = huge.probe->pfns[0];
+	ret = hmm_probe_run(huge.probe, huge.addr + at * PAGE_SIZE, nr, 0);
+	DMIRROR_ASSERT_OK(test, ret, "snapshot from page 5 on");
+	for (i = 0; i < nr; i++)
+		wrong += huge.probe->pfns[i] == pfn + i;
+	if (wrong != nr)
+		ask_parts(test, &huge, 0, 'W', "snapshot of a part");
+	KUNIT_EXPECT_EQ_MSG(test, toy->faults, 0U, "faults of own pages");
+	dmirror_user_check(test, huge.addr, HUGE_NR, 1, "after all");
+	if (wrong == nr)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "hmm_range_fault() inside a device folio");
 }
 
 /*
@@ -458,6 +483,7 @@ static struct kunit_case hmm_huge_cases[] = {
 	KUNIT_CASE(hole_becomes_a_huge_page),
 	KUNIT_CASE(huge_page_that_was_cut),
 	KUNIT_CASE(large_device_folio_of_ones_own),
+	KUNIT_CASE(range_inside_a_large_folio_of_ones_own),
 	KUNIT_CASE(large_device_folio_of_another),
 	KUNIT_CASE(request_waits_for_a_large_migration),
 	KUNIT_CASE_PARAM(special_huge_page_is_an_error, special_gen_params),

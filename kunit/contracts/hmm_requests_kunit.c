@@ -5,8 +5,10 @@
  */
 #include <linux/mman.h>
 
+#include "../user.h"
 #include "hmm_kinds.h"
 #include "hmm_probe.h"
+#include "toy.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -237,6 +239,129 @@ static void page_without_a_request_is_left_alone(struct kunit *test)
 				     "hmm_range_fault() of pages without a request");
 }
 
+/* NR pages of a mapping are on a device, and their first @missing not at all. */
+static struct toy *own_pages(struct kunit *test, struct hmm_probe *probe,
+			     unsigned long addr, unsigned long missing)
+{
+	unsigned long from = addr + missing * PAGE_SIZE;
+	struct toy *toy;
+
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+	toy = toy_get(test, MEMORY_DEVICE_PRIVATE, TOY_PAGES);
+	dmirror_user_fill(test, from, NR - missing, 1);
+	toy_to_device(test, toy, from, NR - missing);
+	probe->range.dev_private_owner = toy;
+
+	return toy;
+}
+
+static void lose_by_mprotect(struct kunit *test, unsigned long addr)
+{
+	dmirror_user_protect(test, addr, NR, PROT_READ);
+	dmirror_user_protect(test, addr, NR, RW);
+}
+
+static void lose_by_protection(struct kunit *test, unsigned long addr)
+{
+	dmirror_user_protect(test, addr, NR, PROT_READ);
+}
+
+static void lose_by_fork(struct kunit *test, unsigned long addr)
+{
+	struct user_child child = { };
+
+	DMIRROR_ASSERT_OK(test, user_fork(&child), "fork");
+	user_reap(&child);
+}
+
+/**
+ * struct loss - how private pages become pages that are not writable
+ * @name: in the case's name
+ * @lose: does it
+ * @want: what a request for writing is to return
+ */
+static const struct loss {
+	const char *name;
+	void (*lose)(struct kunit *test, unsigned long addr);
+	int want;
+} losses[] = {
+	{ "mprotect_and_back", lose_by_mprotect, 0 },
+	{ "mprotect", lose_by_protection, -EPERM },
+	{ "fork", lose_by_fork, 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(loss, losses, name);
+
+/* The pages that are reported as they are, and not as they were asked for. */
+static unsigned long read_only_on_device(const struct hmm_probe *probe)
+{
+	unsigned long i, n = 0;
+
+	for (i = 0; i < NR; i++)
+		n += hmm_probe_letter(probe->pfns[i]) == 'r' &&
+		     is_device_private_page(hmm_pfn_to_page(probe->pfns[i]));
+
+	return n;
+}
+
+/*
+ * hmm.h: "HMM_PFN_REQ_WRITE - The output must have HMM_PFN_WRITE or
+ * hmm_range_fault() will fail". Up to 7.3 a private page of the caller's own is
+ * reported as it is, and the call succeeds.
+ */
+static void write_request_of_own_read_only_pages(struct kunit *test)
+{
+	const struct loss *loss = test->param_value;
+	struct hmm_probe *probe = hmm_probe_get(test, NR);
+	unsigned long addr = dmirror_user_map(test, NR, RW);
+	struct toy *toy;
+	bool ignored;
+	int ret;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	toy = own_pages(test, probe, addr, 0);
+	loss->lose(test, addr);
+	ret = hmm_probe_run(probe, addr, NR, HMM_READ);
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "read request");
+	hmm_probe_expect(test, probe, addr, "rrr", "read request");
+	KUNIT_EXPECT_EQ_MSG(test, toy->faults, 0U, "faults of a read request");
+	ret = hmm_probe_run(probe, addr, NR, HMM_WRITE);
+	ignored = !ret && read_only_on_device(probe) == NR;
+	if (!ignored) {
+		DMIRROR_EXPECT_ERRNO(test, ret, loss->want, "write request");
+		if (!loss->want)
+			hmm_probe_expect(test, probe, addr, "www",
+					 "write request");
+	}
+	dmirror_user_check(test, addr, NR, 1, "after the requests");
+	if (ignored)
+		DMIRROR_KNOWN_DEFECT(test, "hmm_range_fault() for writing");
+}
+
+/*
+ * hmm.h: one's own private pages are reported as they are. Up to 7.3 a page
+ * that is missing has all that follow it in its page table faulted in as well.
+ */
+static void own_pages_behind_a_missing_one_stay(struct kunit *test)
+{
+	struct hmm_probe *probe = hmm_probe_get(test, NR);
+	unsigned long addr = dmirror_user_map(test, NR, RW), out;
+	struct toy *toy = own_pages(test, probe, addr, 1);
+	int ret;
+
+	ret = hmm_probe_run(probe, addr, NR, HMM_WRITE);
+	out = toy->out;
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "write request");
+	if (!ret)
+		hmm_probe_expect(test, probe, addr, "www", "write request");
+	dmirror_user_check(test, addr + PAGE_SIZE, NR - 1, 1,
+			   "after the request");
+	if (!out)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "hmm_range_fault() behind a missing page");
+	KUNIT_EXPECT_EQ_MSG(test, out, NR - 1, "pages still on the device");
+}
+
 static struct kunit_case hmm_requests_cases[] = {
 	KUNIT_CASE(every_cheap_kind_is_asked_for),
 	KUNIT_CASE_PARAM(every_request_of_a_page, cheap_gen_params),
@@ -244,6 +369,8 @@ static struct kunit_case hmm_requests_cases[] = {
 	KUNIT_CASE(read_requests_leave_copy_on_write_alone),
 	KUNIT_CASE(each_page_gets_what_it_asked_for),
 	KUNIT_CASE(page_without_a_request_is_left_alone),
+	KUNIT_CASE_PARAM(write_request_of_own_read_only_pages, loss_gen_params),
+	KUNIT_CASE(own_pages_behind_a_missing_one_stay),
 	{}
 };
 

@@ -85,6 +85,10 @@ static void mem_place(struct kunit *test, struct mem *mem)
 	struct range region;
 
 	region = dmirror_coherent_region(test, fixture->coherent_parts++);
+	/* What is larger than a part has the next one, too. */
+	if (mem->size > range_len(&region))
+		region.end = dmirror_coherent_region(test,
+						     fixture->coherent_parts++).end;
 	KUNIT_ASSERT_LE(test, mem->size, range_len(&region));
 	mem->start = region.start;
 }

@@ -73,7 +73,8 @@ extern const struct dev_pagemap_ops mem_ops;
  * @units: number of MEM_UNIT
  *
  * Skips the case where the kernel, or its command line, has no such memory. At
- * most two places at a time that are not for private memory.
+ * most two places at a time that are not for private memory, or a single one
+ * that is larger than a dmirror_coherent_region().
  *
  * Return: the memory, which is not mapped.
  */
@@ -151,5 +152,22 @@ struct page *mem_page(const struct mem *mem, unsigned long at);
  * Return: the pagemap, for comparison only; NULL if there is none that lives.
  */
 struct dev_pagemap *mem_owner(const struct mem *mem, unsigned long at);
+
+/**
+ * mem_expect_once - a WARN_ON_ONCE() or WARN_ONCE() that was suppressed
+ * @test: the case
+ * @warnings: KUNIT_SUPPRESSED_WARNING_COUNT()
+ * @step: what was done, for the message
+ *
+ * One that is suppressed does not use up the once, but on an architecture
+ * without a table of its warnings, such as User Mode Linux.
+ */
+static inline void mem_expect_once(struct kunit *test, int warnings,
+				   const char *step)
+{
+	if (!warnings && IS_ENABLED(CONFIG_UML))
+		return;
+	KUNIT_EXPECT_EQ_MSG(test, warnings, 1, "warnings about %s", step);
+}
 
 #endif /* CONTRACTS_MEM_H */

@@ -184,15 +184,21 @@ static void ram_is_refused(struct kunit *test)
 {
 	struct mem *mem = mem_new(test, MEMORY_DEVICE_PRIVATE, 1);
 	u64 ram = ALIGN_DOWN(virt_to_phys(mem), MEM_UNIT);
-	int ret = 0, want;
+	int ret = 0, warnings = 0, want;
 
 	want = region_intersects(ram, MEM_UNIT, IORESOURCE_SYSTEM_RAM,
 				 IORES_DESC_NONE) == REGION_DISJOINT ?
 	       -EEXIST : -ENXIO;
 	mem->pagemap.range = (struct range){ ram, ram + MEM_UNIT - 1 };
-	kunit_warning_suppress(test)
+	kunit_warning_suppress(test) {
 		ret = mem_add(mem);
+		warnings = KUNIT_SUPPRESSED_WARNING_COUNT();
+	}
 	DMIRROR_EXPECT_ERRNO(test, ret, want, "memory of the kernel");
+	if (want == -ENXIO)
+		mem_expect_once(test, warnings, "memory of the kernel");
+	else
+		KUNIT_EXPECT_EQ(test, warnings, 0);
 	KUNIT_EXPECT_NULL(test, get_dev_pagemap(PHYS_PFN(ram)));
 }
 
@@ -384,34 +390,104 @@ static void region_of_private_memory_is_given_back(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, without, (int)REGION_DISJOINT);
 }
 
-/* An altmap takes the first pages away; where it cannot, all is undone. */
+/*
+ * A whole section, so that the memory map of it is no part of another one.
+ * Memory maps of less are never taken from an altmap.
+ */
+static struct mem *section_new(struct kunit *test)
+{
+#ifdef CONFIG_SPARSEMEM
+	const u64 size = PAGES_PER_SECTION << PAGE_SHIFT;
+	struct mem *mem;
+
+	mem = mem_new(test, MEMORY_DEVICE_GENERIC, size / MEM_UNIT);
+	if (!IS_ALIGNED(mem->start, size))
+		kunit_skip(test, "needs dmirror_fixture.coherent= at a section");
+
+	return mem;
+#else
+	DMIRROR_REQUIRES_CONFIG(test, SPARSEMEM);
+	return NULL;
+#endif
+}
+
+/* Where struct page @at is, if the memory map begins where the memory does. */
+static struct page *page_in_memory(struct mem *mem, unsigned long at)
+{
+	return (struct page *)__va(mem->start) + at;
+}
+
+/*
+ * struct vmem_altmap: "pre-allocated storage for vmemmap allocations". The
+ * memory map of a section is in the first pages of the section itself, as many
+ * as it needs, and they are nobody's.
+ */
+static void expect_altmap(struct kunit *test, struct mem *mem,
+			  unsigned long taken)
+{
+	struct page *page = mem_page(mem, taken + 3);
+	unsigned long before, after;
+
+	KUNIT_EXPECT_EQ_MSG(test, mem->pagemap.altmap.alloc, taken,
+			    "pages that the memory map takes of the memory");
+	before = page_in_memory(mem, taken + 3)->private;
+	set_page_private(page, ~before);
+	after = page_in_memory(mem, taken + 3)->private;
+	set_page_private(page, before);
+	KUNIT_EXPECT_EQ_MSG(test, after, ~before,
+			    "struct page %lu is not in the memory itself",
+			    taken + 3);
+	KUNIT_EXPECT_PTR_EQ(test, page_pgmap(mem_page(mem, taken)),
+			    &mem->pagemap);
+	KUNIT_EXPECT_EQ(test, page_ref_count(mem_page(mem, taken)), 1);
+}
+
 static void altmap_takes_the_first_pages(struct kunit *test)
 {
-	struct mem *mem = mem_new(test, MEMORY_DEVICE_GENERIC, 2);
-	unsigned long offset = 24;
+	struct mem *mem = section_new(test);
+	unsigned long taken = (mem->size >> PAGE_SHIFT) *
+			      sizeof(struct page) >> PAGE_SHIFT;
 	int ret;
 
 	mem->pagemap.flags = PGMAP_ALTMAP_VALID;
 	mem->pagemap.altmap.base_pfn = mem_pfn(mem, 0);
-	mem->pagemap.altmap.free = offset;
+	mem->pagemap.altmap.free = taken;
 	KUNIT_EXPECT_PTR_EQ(test, pgmap_altmap(&mem->pagemap),
 			    &mem->pagemap.altmap);
 	ret = mem_add(mem);
-	if (ret == -ENOMEM) {
+	/* Its memory map cannot lie in the memory, wherever that may be. */
+	if (IS_ENABLED(CONFIG_UML)) {
+		DMIRROR_EXPECT_ERRNO(test, ret, -ENOMEM, "altmap of UML");
 		KUNIT_EXPECT_NULL(test, mem_owner(mem, 0));
 		KUNIT_EXPECT_EQ(test, mem->pagemap.nr_range, 1);
-		mem->pagemap.flags = 0;
-		KUNIT_EXPECT_NULL(test, pgmap_altmap(&mem->pagemap));
-		DMIRROR_EXPECT_ERRNO(test, mem_add(mem), 0, "without altmap");
-		return;
+	} else {
+		DMIRROR_ASSERT_OK(test, ret, "with altmap");
+		expect_altmap(test, mem, taken);
 	}
-	DMIRROR_ASSERT_OK(test, ret, "with altmap");
-	KUNIT_EXPECT_PTR_EQ(test, page_pgmap(mem_page(mem, offset)),
-			    &mem->pagemap);
-	KUNIT_EXPECT_EQ(test, page_ref_count(mem_page(mem, offset)), 1);
 	mem_del(mem);
 	KUNIT_EXPECT_EQ_MSG(test, mem->pagemap.altmap.alloc, 0UL,
 			    "pages of the memory map that were not freed");
+	mem->pagemap.flags = 0;
+	KUNIT_EXPECT_NULL(test, pgmap_altmap(&mem->pagemap));
+	DMIRROR_EXPECT_ERRNO(test, mem_add(mem), 0, "without altmap");
+}
+
+/* One page less than the memory map needs: nothing is mapped. */
+static void altmap_that_is_too_small_is_refused(struct kunit *test)
+{
+	struct mem *mem = section_new(test);
+	unsigned long taken = (mem->size >> PAGE_SHIFT) *
+			      sizeof(struct page) >> PAGE_SHIFT;
+
+	mem->pagemap.flags = PGMAP_ALTMAP_VALID;
+	mem->pagemap.altmap.base_pfn = mem_pfn(mem, 0);
+	mem->pagemap.altmap.free = taken - 1;
+	DMIRROR_EXPECT_ERRNO(test, mem_add(mem), -ENOMEM, "small altmap");
+	KUNIT_EXPECT_NULL(test, mem_owner(mem, 0));
+	KUNIT_EXPECT_EQ_MSG(test, mem->pagemap.altmap.alloc, 0UL,
+			    "pages that are still taken");
+	mem->pagemap.flags = 0;
+	DMIRROR_EXPECT_ERRNO(test, mem_add(mem), 0, "without altmap");
 }
 
 #ifdef MODULE
@@ -517,6 +593,7 @@ static struct kunit_case memremap_cases[] = {
 	KUNIT_CASE(place_can_be_used_again),
 	KUNIT_CASE(region_of_private_memory_is_given_back),
 	KUNIT_CASE(altmap_takes_the_first_pages),
+	KUNIT_CASE(altmap_that_is_too_small_is_refused),
 	KUNIT_CASE(page_is_valid_within_the_ranges),
 	KUNIT_CASE(device_takes_its_memory_with_it),
 	KUNIT_CASE(device_is_told_why),

@@ -494,15 +494,17 @@ static void free_without_folio_free_warns(struct kunit *test)
 {
 	struct mem *mem = mem_get(test, MEMORY_DEVICE_PCI_P2PDMA, 1);
 	struct page *page = mem_page(mem, 0);
-	int count = -1;
+	int count = -1, warnings = 0;
 
 	mem->pagemap.ops = NULL;
 	kunit_warning_suppress(test) {
 		set_page_count(page, 1);
 		put_page(page);
 		count = page_ref_count(page);
+		warnings = KUNIT_SUPPRESSED_WARNING_COUNT();
 	}
 	mem->pagemap.ops = &mem_ops;
+	mem_expect_once(test, warnings, "a page that cannot be given back");
 	KUNIT_EXPECT_EQ(test, count, 0);
 	KUNIT_EXPECT_EQ(test, mem->frees, 0U);
 }
