@@ -4,6 +4,8 @@
 #include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 
 vm_fault_t core_fault_once(unsigned long addr, bool write)
@@ -20,6 +22,16 @@ vm_fault_t core_fault_once(unsigned long addr, bool write)
 	mmap_read_unlock(mm);
 
 	return ret;
+}
+
+unsigned int core_held(void)
+{
+	unsigned int held = preempt_count() + rcu_preempt_depth();
+
+#ifdef CONFIG_LOCKDEP
+	held += current->lockdep_depth;
+#endif
+	return held;
 }
 
 bool core_waits_or_done(struct task_struct *task, struct completion *done)

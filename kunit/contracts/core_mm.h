@@ -220,6 +220,16 @@ bool core_queued(struct folio *folio);
 vm_fault_t core_fault_once(unsigned long addr, bool write);
 
 /**
+ * core_held - what the caller holds that does not let it sleep
+ *
+ * A spinlock, a mapped page table or a reader of RCU, as far as the kernel
+ * counts them.
+ *
+ * Return: a number that has to be the same before and after any call.
+ */
+unsigned int core_held(void);
+
+/**
  * core_waits_or_done - let another thread run until it is done, or waits
  * @task: the thread, of which the caller holds a reference
  * @done: completed by the thread at its end

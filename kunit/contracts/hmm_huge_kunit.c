@@ -8,6 +8,11 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/mmap_lock.h>
+#include <linux/swap.h>
+
+/* Before 7.3 it does not bring what it needs. */
+#include <linux/leafops.h>
+#include <linux/swapops.h>
 
 #include "../user.h"
 #include "hmm_probe.h"
@@ -351,6 +356,88 @@ static void request_waits_for_a_large_migration(struct kunit *test)
 			 "after the migration");
 }
 
+/**
+ * struct odd - what was seen of a huge page whose entry stands for no page
+ * @there: the entry could be put there
+ * @ret: of a snapshot and of a request
+ * @errors: pages that the snapshot told to be errors
+ * @collect: what migrate_vma_setup() returned
+ * @collected: entries of its src
+ * @moved: pages that were to be moved
+ */
+struct odd {
+	bool there;
+	int ret[2];
+	unsigned long errors;
+	int collect;
+	unsigned long collected;
+	unsigned long moved;
+};
+
+/* Nothing of this checks: the page table is not what it should be. */
+static struct odd look_at_odd_entry(struct huge *huge, struct toy_move *move,
+				    pmd_t pmd)
+{
+	struct hmm_probe *probe = huge->probe;
+	struct odd odd = { };
+	unsigned long i;
+
+	odd.there = hmm_probe_swap_pmd(huge->addr, &pmd);
+	if (!odd.there)
+		return odd;
+	odd.ret[0] = hmm_probe_run(probe, huge->addr, HUGE_NR, 0);
+	for (i = 0; i < HUGE_NR; i++)
+		odd.errors += hmm_probe_letter(probe->pfns[i]) == 'E';
+	odd.ret[1] = hmm_probe_run(probe, huge->addr, HUGE_NR, HMM_READ);
+	odd.collect = toy_collect(move);
+	if (!odd.collect) {
+		for (i = 0; i < move->nr; i++)
+			odd.collected += move->args.src[i] != 0;
+		odd.moved = move->args.cpages;
+		toy_finish(move);
+	}
+	hmm_probe_swap_pmd(huge->addr, &pmd);
+
+	return odd;
+}
+
+/*
+ * "mm/migrate_device: move softleaf_to_folio() inside device-private branch"
+ * (317e878de1a7) and "mm/huge_memory: move softleaf_to_folio() inside migration
+ * branch" (78745efbcd17): an entry of this size that is neither present nor of
+ * a migration or of private memory has no folio. Core mm makes none of them
+ * yet, so the case does.
+ */
+static void huge_entry_without_a_page_is_an_error(struct kunit *test)
+{
+	struct huge huge = huge_written(test);
+	struct toy_move move;
+	struct toy *toy;
+	struct odd odd;
+
+	DMIRROR_REQUIRES_CONFIG(test, DEVICE_PRIVATE);
+	toy = toy_get(test, MEMORY_DEVICE_PRIVATE, 2 * TOY_PAGES);
+	toy_move_init(test, &move, toy, huge.addr, HUGE_NR,
+		      MIGRATE_VMA_SELECT_SYSTEM | MIGRATE_VMA_SELECT_COMPOUND |
+		      MIGRATE_VMA_SELECT_DEVICE_PRIVATE);
+	huge.probe->range.dev_private_owner = toy;
+	odd = look_at_odd_entry(&huge, &move,
+				swp_entry_to_pmd(make_poisoned_swp_entry()));
+	KUNIT_ASSERT_TRUE_MSG(test, odd.there, "no PMD at 0x%lx", huge.addr);
+	DMIRROR_EXPECT_ERRNO(test, odd.ret[0], 0, "snapshot");
+	KUNIT_EXPECT_EQ_MSG(test, odd.errors, HUGE_NR,
+			    "pages at 0x%lx that are told to be errors",
+			    huge.addr);
+	DMIRROR_EXPECT_ERRNO(test, odd.ret[1], -EFAULT, "read request");
+	DMIRROR_EXPECT_ERRNO(test, odd.collect, 0, "migrate_vma_setup");
+	KUNIT_EXPECT_EQ_MSG(test, odd.collected, 0UL,
+			    "pages at 0x%lx that were collected", huge.addr);
+	KUNIT_EXPECT_EQ_MSG(test, odd.moved, 0UL,
+			    "pages at 0x%lx that were to be moved", huge.addr);
+	ask(test, &huge, 0, HUGE_NR, 0, 'W', "snapshot afterwards");
+	dmirror_user_check(test, huge.addr, HUGE_NR, 1, "afterwards");
+}
+
 struct special_row {
 	const char *name;
 	unsigned int order;
@@ -486,6 +573,7 @@ static struct kunit_case hmm_huge_cases[] = {
 	KUNIT_CASE(range_inside_a_large_folio_of_ones_own),
 	KUNIT_CASE(large_device_folio_of_another),
 	KUNIT_CASE(request_waits_for_a_large_migration),
+	KUNIT_CASE(huge_entry_without_a_page_is_an_error),
 	KUNIT_CASE_PARAM(special_huge_page_is_an_error, special_gen_params),
 	KUNIT_CASE_PARAM(special_huge_page_for_writing, special_gen_params),
 	{}

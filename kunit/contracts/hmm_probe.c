@@ -397,6 +397,26 @@ void hmm_probe_set_raw(struct kunit *test, unsigned long addr, pte_t pte)
 	KUNIT_ASSERT_TRUE_MSG(test, found, "no page table at 0x%lx", addr);
 }
 
+bool hmm_probe_swap_pmd(unsigned long addr, pmd_t *pmd)
+{
+	struct mm_struct *mm = current->mm;
+	pmd_t *pmdp, was;
+	spinlock_t *ptl;
+
+	mmap_read_lock(mm);
+	pmdp = find_pmd(mm, addr);
+	if (pmdp) {
+		ptl = pmd_lock(mm, pmdp);
+		was = *pmdp;
+		set_pmd(pmdp, *pmd);
+		*pmd = was;
+		spin_unlock(ptl);
+	}
+	mmap_read_unlock(mm);
+
+	return pmdp;
+}
+
 #ifdef _PAGE_RW
 
 bool hmm_probe_spoil(unsigned long addr, bool bad)

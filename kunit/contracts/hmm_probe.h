@@ -211,6 +211,18 @@ void hmm_probe_set_raw(struct kunit *test, unsigned long addr, pte_t pte);
 bool hmm_probe_spoil(unsigned long addr, bool bad);
 
 /**
+ * hmm_probe_swap_pmd - overwrite the entry of a huge page by hand
+ * @addr: an address of the huge page
+ * @pmd: what to put there, and what was there afterwards; nobody counts either
+ *
+ * Nobody but who walks the page table may touch the huge page meanwhile.
+ *
+ * Context: process context, mmap_lock is not held.
+ * Return: whether there is such an entry.
+ */
+bool hmm_probe_swap_pmd(unsigned long addr, pmd_t *pmd);
+
+/**
  * hmm_probe_expect - compare the array with letters and with the page tables
  * @test: the case
  * @probe: after a call that returned 0
