@@ -210,6 +210,19 @@ int uffd_copy(struct uffd *uffd, unsigned long addr, unsigned long from)
 }
 EXPORT_SYMBOL_IF_KUNIT(uffd_copy);
 
+int uffd_move(struct uffd *uffd, unsigned long dst, unsigned long src,
+	      unsigned long npages)
+{
+	struct uffdio_move arg = {
+		.dst = dst,
+		.src = src,
+		.len = npages << PAGE_SHIFT,
+	};
+
+	return uffd_ioctl(uffd, UFFDIO_MOVE, &arg, sizeof(arg));
+}
+EXPORT_SYMBOL_IF_KUNIT(uffd_move);
+
 bool uffd_read(struct uffd *uffd, unsigned long *addr)
 {
 	struct uffd_msg msg;
@@ -251,6 +264,13 @@ int uffd_copy(struct uffd *uffd, unsigned long addr, unsigned long from)
 	return -EOPNOTSUPP;
 }
 EXPORT_SYMBOL_IF_KUNIT(uffd_copy);
+
+int uffd_move(struct uffd *uffd, unsigned long dst, unsigned long src,
+	      unsigned long npages)
+{
+	return -EOPNOTSUPP;
+}
+EXPORT_SYMBOL_IF_KUNIT(uffd_move);
 
 bool uffd_read(struct uffd *uffd, unsigned long *addr)
 {

@@ -60,9 +60,22 @@ int uffd_zeropage(struct uffd *uffd, unsigned long addr, unsigned long npages);
  * @uffd: the userfaultfd
  * @addr: page aligned address
  * @from: page aligned address of what is to be there, in the same mm
+ *
  * Return: 0; -EEXIST if there is something.
  */
 int uffd_copy(struct uffd *uffd, unsigned long addr, unsigned long from);
+
+/**
+ * uffd_move - UFFDIO_MOVE
+ * @uffd: from uffd_get(), of a range in which @dst is
+ * @dst: page aligned address; nothing is there
+ * @src: page aligned address
+ * @npages: number of pages, private ones of one mapping
+ *
+ * Return: 0 or an errno.
+ */
+int uffd_move(struct uffd *uffd, unsigned long dst, unsigned long src,
+	      unsigned long npages);
 
 /**
  * uffd_read - read a message, if there is one

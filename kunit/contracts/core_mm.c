@@ -65,6 +65,16 @@ unsigned long core_walk(unsigned long addr)
 	return 0;
 }
 
+int core_reap(unsigned long addr)
+{
+	return -EOPNOTSUPP;
+}
+
+int core_unmap(struct folio *folio)
+{
+	return -EOPNOTSUPP;
+}
+
 void core_pledge(struct folio *folio, unsigned long addr)
 {
 }
@@ -281,6 +291,32 @@ unsigned long core_walk(unsigned long addr)
 	mmap_read_unlock(current->mm);
 
 	return pfn;
+}
+
+int core_reap(unsigned long addr)
+{
+	struct vm_area_struct *vma;
+	int ret = -EFAULT;
+
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, addr);
+	if (vma)
+		ret = zap_vma_for_reaping(vma);
+	mmap_read_unlock(current->mm);
+
+	return ret;
+}
+
+int core_unmap(struct folio *folio)
+{
+	int left;
+
+	folio_lock(folio);
+	try_to_unmap(folio, 0);
+	left = folio_mapcount(folio);
+	folio_unlock(folio);
+
+	return left;
 }
 
 void core_pledge(struct folio *folio, unsigned long addr)

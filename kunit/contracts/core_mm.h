@@ -13,6 +13,12 @@
 #include <linux/types.h>
 
 struct task_struct;
+struct vm_area_struct;
+
+#ifndef MODULE
+/* Of mm/internal.h, which nobody outside mm/ can include. */
+int zap_vma_for_reaping(struct vm_area_struct *vma);
+#endif
 
 /**
  * enum core_place - where a page is
@@ -161,6 +167,21 @@ long core_userfaultfd(int flags);
  * Return: a file descriptor or an errno.
  */
 long core_memfd_secret(size_t size);
+ * core_reap - what the OOM reaper does to a mapping of its victim
+ * @addr: an address of it, in current->mm
+ *
+ * Context: process context; takes mmap_lock for reading.
+ * Return: 0 or an errno.
+ */
+int core_reap(unsigned long addr);
+
+/**
+ * core_unmap - what reclaim does to a page before it frees it
+ * @folio: an unlocked folio, of which the caller has a reference
+ *
+ * Return: number of mappings that are left, or an errno.
+ */
+int core_unmap(struct folio *folio);
 
 /**
  * core_access - what access_remote_vm() does, which ptrace() uses

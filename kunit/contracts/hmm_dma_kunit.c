@@ -2,8 +2,8 @@
 /*
  * What include/linux/hmm-dma.h and the comments of the hmm_dma_*() functions
  * in mm/hmm.c promise: the answer of hmm_range_fault() as DMA addresses, on a
- * device without an IOMMU; hmm_iommu is about those with one. PCI peer-to-peer
- * pages would need hardware.
+ * device without an IOMMU; hmm_iommu is about those with one, hmm_p2pdma about
+ * memory of PCI peers.
  */
 #include <kunit/device.h>
 #include <linux/dma-mapping.h>

@@ -13,6 +13,7 @@
 #include "core_mm.h"
 #include "hmm_probe.h"
 #include "hmm_special.h"
+#include "mem.h"
 #include "toy.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -93,6 +94,42 @@ static void failed_fault_is_told(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, special->faults, 1U,
 				    "faults of a request");
 	}
+}
+
+static vm_fault_t fault_retries(struct hmm_special *special,
+				struct vm_fault *vmf)
+{
+	return VM_FAULT_RETRY;
+}
+
+/*
+ * hmm_range_fault() does not let a fault handler drop mmap_lock. One that says
+ * that it has done so is broken; the lock is still the caller's, and the range
+ * is told to be busy.
+ */
+static void handler_that_must_not_retry_is_told(struct kunit *test)
+{
+	struct hmm_special *special = hmm_special_get(test);
+	struct hmm_probe *probe = hmm_probe_get(test, 2);
+	int ret = 0, warnings = 0;
+	unsigned long addr;
+
+	/* Before 7.3 it asked such a handler again and again. */
+	hmm_probe_requires_unlocked(test);
+	special->fault = fault_retries;
+	addr = hmm_special_map(test, special, 0, 2, RW);
+	probe->range.default_flags = HMM_READ;
+	hmm_probe_fill(probe, 0);
+	kunit_warning_suppress(test) {
+		ret = hmm_probe_ask(probe, addr, 2);
+		warnings = KUNIT_SUPPRESSED_WARNING_COUNT();
+	}
+	DMIRROR_EXPECT_ERRNO(test, ret, -EBUSY, "handler that retries");
+	mem_expect_once(test, warnings, "a handler that retries");
+	hmm_probe_expect_input(test, probe, 0, 0, "handler that retries");
+	KUNIT_EXPECT_EQ_MSG(test, special->faults, 1U, "faults");
+	KUNIT_EXPECT_EQ_MSG(test, special->seen & FAULT_FLAG_ALLOW_RETRY, 0U,
+			    "the handler was allowed to");
 }
 
 struct bad_page {
@@ -365,6 +402,7 @@ static void request_waits_for_a_migration(struct kunit *test)
 static struct kunit_case hmm_errors_cases[] = {
 	KUNIT_CASE(range_without_a_page_is_invalid),
 	KUNIT_CASE_PARAM(failed_fault_is_told, failure_gen_params),
+	KUNIT_CASE(handler_that_must_not_retry_is_told),
 	KUNIT_CASE_PARAM(entries_from_the_failure_on_are_input,
 			 bad_page_gen_params),
 	KUNIT_CASE(old_sequence_is_busy),

@@ -401,7 +401,7 @@ bool hmm_probe_swap_pmd(unsigned long addr, pmd_t *pmd)
 {
 	struct mm_struct *mm = current->mm;
 	pmd_t *pmdp, was;
-	spinlock_t *ptl;
+	spinlock_t *ptl; /* of the page table */
 
 	mmap_read_lock(mm);
 	pmdp = find_pmd(mm, addr);

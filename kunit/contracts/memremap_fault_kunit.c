@@ -7,10 +7,14 @@
  * process.
  */
 #include <kunit/resource.h>
+#include <linux/fs.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
+#include <linux/slab.h>
+#include <linux/unaligned.h>
 
 #include "../user.h"
+#include "mem.h"
 #include "toy.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -350,9 +354,142 @@ static void memory_failure_is_told_to_the_driver(struct kunit *test)
 	dmirror_user_check(test, addr, 1, 1, "after what the driver repaired");
 }
 
+/* The ways in which a driver can leave it to core mm. */
+static const struct dev_pagemap_ops *const leave_it[] = {
+	&(const struct dev_pagemap_ops){ },
+	&(const struct dev_pagemap_ops){ .memory_failure = note_failure },
+};
+
+#define NR_LEFT ARRAY_SIZE(leave_it)
+
+/* An inode like that of a file in memory of a type, with a mapping. */
+static struct inode *file_inode_new(struct kunit *test, unsigned int flags,
+				    umode_t mode)
+{
+	struct inode *inode = kunit_kzalloc(test, sizeof(*inode), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, inode);
+	address_space_init_once(&inode->i_data);
+	inode->i_data.host = inode;
+	inode->i_mapping = &inode->i_data;
+	inode->i_flags = flags;
+	inode->i_mode = mode;
+
+	return inode;
+}
+
+/* Fails a page of a pagemap with each of leave_it, and says what came of it. */
+static void fail_and_leave(struct dev_pagemap *pagemap, unsigned long pfn,
+			   int *ret)
+{
+	const struct dev_pagemap_ops *was = pagemap->ops;
+	unsigned int i;
+
+	for (i = 0; i < NR_LEFT; i++) {
+		failed = (typeof(failed)){ .ret = -EOPNOTSUPP };
+		pagemap->ops = leave_it[i];
+		ret[i] = memory_failure(pfn, MF_SW_SIMULATED);
+		pagemap->ops = was;
+	}
+}
+
+/*
+ * memremap.h: "When this is not implemented, or it returns -EOPNOTSUPP, the
+ * caller will fall back to a common handler", which signals those who map the
+ * page. What it goes by is the mapping of the file that the page belongs to,
+ * of a device in this case.
+ */
+static void memory_failure_is_handled_without_the_driver(struct kunit *test)
+{
+	struct mem *mem = mem_get(test, MEMORY_DEVICE_GENERIC, 1);
+	struct page *page = mem_page(mem, 5);
+	struct inode *inode;
+	int ret[NR_LEFT];
+	unsigned int i;
+	bool poisoned;
+
+	DMIRROR_REQUIRES_CONFIG(test, FS_DAX);
+	inode = file_inode_new(test, S_DAX, S_IFCHR);
+	page->mapping = &inode->i_data;
+	fail_and_leave(&mem->pagemap, page_to_pfn(page), ret);
+	page->mapping = NULL;
+	poisoned = PageHWPoison(page);
+	ClearPageHWPoison(page);
+	for (i = 0; i < NR_LEFT; i++)
+		DMIRROR_EXPECT_ERRNO(test, ret[i], 0,
+				     i ? "operation that cannot" :
+				     "no operation");
+	KUNIT_EXPECT_EQ_MSG(test, failed.calls, 1U, "calls of the operation");
+	KUNIT_EXPECT_TRUE_MSG(test, poisoned, "page 5 is marked");
+}
+
+/* What the handler would find if it took anonymous memory for a file's. */
+static struct address_space *anon_mapping(struct kunit *test)
+{
+	struct inode *inode = file_inode_new(test, 0, S_IFREG);
+	void *trap = kunit_kzalloc(test, sizeof(struct address_space) + 1,
+				   GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, trap);
+	trap += FOLIO_MAPPING_ANON;
+	put_unaligned((unsigned long)inode,
+		      (unsigned long *)(trap + offsetof(struct address_space,
+							host)));
+
+	return trap;
+}
+
+/*
+ * The handler of core mm does nothing for memory of this type: -ENXIO. Up to
+ * 7.3 it looks at the mapping before it looks at the type, and takes an
+ * anonymous one for a file's: the pages of a process would crash it, so the
+ * case has a page with a mapping that looks like one.
+ */
+static void memory_failure_of_coherent_memory_has_no_help(struct kunit *test)
+{
+	struct toy *toy = toy_get(test, MEMORY_DEVICE_COHERENT, TOY_PAGES);
+	struct address_space *anon = anon_mapping(test);
+	struct page *page = toy_alloc(toy, 0);
+	int nobody[NR_LEFT], somebody[NR_LEFT];
+	unsigned int i, busy = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	/* Without FS DAX it would not even ask for NULL. */
+	if (IS_ENABLED(CONFIG_FS_DAX))
+		fail_and_leave(&toy->pagemap, page_to_pfn(page), nobody);
+	page->mapping = anon;
+	fail_and_leave(&toy->pagemap, page_to_pfn(page), somebody);
+	page->mapping = NULL;
+	unlock_page(page);
+	put_page(page);
+	for (i = 0; i < NR_LEFT; i++) {
+		if (!IS_ENABLED(CONFIG_FS_DAX))
+			nobody[i] = somebody[i];
+		busy += (nobody[i] == -EBUSY) + (somebody[i] == -EBUSY);
+	}
+	if (busy == 2 * NR_LEFT)
+		DMIRROR_KNOWN_DEFECT(test, "memory_failure() of coherent memory");
+	for (i = 0; i < NR_LEFT; i++) {
+		DMIRROR_EXPECT_ERRNO(test, nobody[i], -ENXIO, "page of nobody");
+		DMIRROR_EXPECT_ERRNO(test, somebody[i], -ENXIO, "page of somebody");
+	}
+}
+
 #else
 
 static void memory_failure_is_told_to_the_driver(struct kunit *test)
+{
+	DMIRROR_REQUIRES_BUILTIN(test);
+	kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
+}
+
+static void memory_failure_is_handled_without_the_driver(struct kunit *test)
+{
+	DMIRROR_REQUIRES_BUILTIN(test);
+	kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
+}
+
+static void memory_failure_of_coherent_memory_has_no_help(struct kunit *test)
 {
 	DMIRROR_REQUIRES_BUILTIN(test);
 	kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
@@ -368,6 +505,8 @@ static struct kunit_case memremap_fault_cases[] = {
 	KUNIT_CASE(small_pages_where_a_huge_one_was),
 	KUNIT_CASE(huge_page_where_small_ones_were),
 	KUNIT_CASE(memory_failure_is_told_to_the_driver),
+	KUNIT_CASE(memory_failure_is_handled_without_the_driver),
+	KUNIT_CASE(memory_failure_of_coherent_memory_has_no_help),
 	{}
 };
 

@@ -478,11 +478,15 @@ static void altmap_that_is_too_small_is_refused(struct kunit *test)
 	struct mem *mem = section_new(test);
 	unsigned long taken = (mem->size >> PAGE_SHIFT) *
 			      sizeof(struct page) >> PAGE_SHIFT;
+	int ret = 0;
 
 	mem->pagemap.flags = PGMAP_ALTMAP_VALID;
 	mem->pagemap.altmap.base_pfn = mem_pfn(mem, 0);
 	mem->pagemap.altmap.free = taken - 1;
-	DMIRROR_EXPECT_ERRNO(test, mem_add(mem), -ENOMEM, "small altmap");
+	/* An architecture may wonder about a memory map that cannot be had. */
+	kunit_warning_suppress(test)
+		ret = mem_add(mem);
+	DMIRROR_EXPECT_ERRNO(test, ret, -ENOMEM, "small altmap");
 	KUNIT_EXPECT_NULL(test, mem_owner(mem, 0));
 	KUNIT_EXPECT_EQ_MSG(test, mem->pagemap.altmap.alloc, 0UL,
 			    "pages that are still taken");

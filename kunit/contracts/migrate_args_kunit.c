@@ -3,12 +3,13 @@
  * Arguments of migrate_vma_setup(): what it refuses, as its comment and that
  * of struct migrate_vma have it. mm/migrate_device.c, include/linux/migrate.h.
  *
- * Not here: mappings of hugetlbfs and of DAX, because no configuration of the
- * tiers has them.
+ * Mappings of hugetlbfs are in hmm_hugetlb_kunit.c.
  */
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 
+#include "hmm_special.h"
 #include "migrate_see.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -218,10 +219,40 @@ static void bad_arguments_are_refused(struct kunit *test)
 				     "after the refusal");
 }
 
+/* What vma_is_dax() goes by: the pages of such a file are the file itself. */
+static void file_in_memory_is_refused(struct kunit *test)
+{
+	struct hmm_special *special;
+	struct toy_move move;
+	struct inode *inode;
+	struct toy *toy;
+	int as_dax, ret;
+
+	migrate_suite_requires(test);
+	DMIRROR_REQUIRES_CONFIG(test, FS_DAX);
+	toy = toy_get(test, MEMORY_DEVICE_PRIVATE, TOY_PAGES);
+	special = hmm_special_get(test);
+	hmm_special_map(test, special, 0, 2, RW);
+	dmirror_user_touch(test, special->addr, 2);
+	toy_move_init(test, &move, toy, special->addr, 2, SYSTEM);
+	inode = file_inode(special->file);
+	inode->i_flags |= S_DAX;
+	as_dax = toy_collect(&move);
+	if (!as_dax)
+		toy_finish(&move);
+	inode->i_flags &= ~S_DAX;
+	ret = toy_collect(&move);
+	if (!ret)
+		toy_finish(&move);
+	DMIRROR_EXPECT_ERRNO(test, as_dax, -EINVAL, "mapping of DAX");
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "the same without DAX");
+}
+
 static struct kunit_case migrate_args_cases[] = {
 	KUNIT_CASE(unaligned_addresses_are_rounded_down),
 	KUNIT_CASE(unaligned_range_stays_within_the_arrays),
 	KUNIT_CASE_PARAM(bad_arguments_are_refused, refusal_gen_params),
+	KUNIT_CASE(file_in_memory_is_refused),
 	{}
 };
 

@@ -7,8 +7,8 @@
  *
  * Elsewhere: swap and the swap cache (swap_kunit.c), ranges of userfaultfd
  * (userfaultfd_kunit.c), bits that go with a page (migrate_bits_kunit.c), NUMA
- * hints (numa_kunit.c), hugetlb mappings (hmm_hugetlb_kunit.c). Not here: DAX
- * mappings, because no configuration of the tiers has them.
+ * hints (numa_kunit.c), hugetlb mappings (hmm_hugetlb_kunit.c), DAX
+ * mappings (migrate_args_kunit.c).
  */
 #include <linux/file.h>
 #include <linux/mm.h>

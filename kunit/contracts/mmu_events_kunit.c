@@ -15,7 +15,9 @@
 #include "../user.h"
 #include "core_mm.h"
 #include "notify.h"
+#include "swapdev.h"
 #include "toy.h"
+#include "uffd.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -45,6 +47,7 @@
  * @STAGE_HUGE_FORKED: as STAGE_HUGE_PAGE, but a child has it too
  * @STAGE_HUGE_UNTOUCHED: room for a huge page
  * @STAGE_HUGE_ON_DEVICE: as STAGE_HUGE_PAGE, but on the device
+ * @STAGE_HUGE_SHARED: a place for a huge page of a file, page 0 written to
  */
 enum stage_kind {
 	STAGE_FILLED,
@@ -60,6 +63,7 @@ enum stage_kind {
 	STAGE_HUGE_FORKED,
 	STAGE_HUGE_UNTOUCHED,
 	STAGE_HUGE_ON_DEVICE,
+	STAGE_HUGE_SHARED,
 };
 
 /**
@@ -67,7 +71,8 @@ enum stage_kind {
  * @test: the case
  * @addr: where it is
  * @toy: the device, if the row has one
- * @elsewhere: where do_move() moves to
+ * @elsewhere: where the row moves to
+ * @uffd: of @elsewhere, if it is moved by that
  * @child: of STAGE_FORKED and STAGE_HUGE_FORKED
  * @forked: the child is there
  */
@@ -76,6 +81,7 @@ struct stage {
 	unsigned long addr;
 	struct toy *toy;
 	unsigned long elsewhere;
+	struct uffd *uffd;
 	struct user_child child;
 	bool forked;
 };
@@ -228,6 +234,43 @@ static int do_clean(struct stage *stage)
 	return 0;
 }
 
+static int do_uffd_move(struct stage *stage)
+{
+	return uffd_move(stage->uffd, stage->elsewhere, at(stage, FROM),
+			 END - FROM);
+}
+
+static int do_uffd_move_huge(struct stage *stage)
+{
+	return uffd_move(stage->uffd, stage->elsewhere, stage->addr, HUGE);
+}
+
+/* Reclaim, once it has found that nobody uses the page. */
+static int do_reclaim(struct stage *stage)
+{
+	struct folio *folio = folio_of(stage);
+	int left;
+
+	if (!folio)
+		return -EFAULT;
+	left = core_unmap(folio);
+	folio_put(folio);
+
+	return left ? -EBUSY : 0;
+}
+
+static int do_swap_out(struct stage *stage)
+{
+	swapdev_out(stage->test, at(stage, FROM), 1);
+
+	return 0;
+}
+
+static int do_reap(struct stage *stage)
+{
+	return core_reap(stage->addr);
+}
+
 static int do_to_device(struct stage *stage)
 {
 	toy_to_device(stage->test, stage->toy, at(stage, FROM), END - FROM);
@@ -284,13 +327,15 @@ static int do_exclusive(struct stage *stage)
  * @event: the reason
  * @from: first page
  * @end: the page after the last one, or ALL
- * @owned: the owner is the device
+ * @owned: the owner is the device; else there is none
+ * @nonblock: nobody may sleep
  */
 struct event {
 	enum mmu_notifier_event event;
 	unsigned long from;
 	unsigned long end;
 	bool owned;
+	bool nonblock;
 };
 
 /**
@@ -359,6 +404,17 @@ static const struct producer producers[] = {
 	/* The child's mm is another one. */
 	{ "munmap_in_the_child", STAGE_FORKED, do_unmap_in_child },
 
+	/* The destination has had nothing that anybody could have mapped. */
+	{ "uffdio_move", STAGE_FILLED, do_uffd_move,
+	  1, { { MMU_NOTIFY_CLEAR, FROM, END } } },
+	{ "reclaim_of_a_shared_page", STAGE_SHARED, do_reclaim,
+	  1, { { MMU_NOTIFY_CLEAR, FROM, FROM + 1 } } },
+	{ "swap_out", STAGE_FILLED, do_swap_out,
+	  1, { { MMU_NOTIFY_CLEAR, FROM, FROM + 1 } } },
+	/* The only one that may not wait, nor let anybody else wait. */
+	{ "oom_reaper", STAGE_FILLED, do_reap,
+	  1, { { MMU_NOTIFY_CLEAR, 0, ALL, .nonblock = true } } },
+
 	{ "to_the_device", STAGE_FILLED, do_to_device,
 	  1, { { MMU_NOTIFY_MIGRATE, FROM, END, true } } },
 	/* When collected, and once more when a page is put into the hole. */
@@ -384,6 +440,11 @@ static const struct producer producers[] = {
 	  1, { { MMU_NOTIFY_CLEAR, FROM, FROM + 1 } } },
 
 	{ "collapse", STAGE_HUGE_SMALL, do_collapse,
+	  1, { { MMU_NOTIFY_CLEAR, 0, HUGE } } },
+	/* Its small page goes first, and then what may map it. */
+	{ "collapse_of_a_file", STAGE_HUGE_SHARED, do_collapse,
+	  1, { { MMU_NOTIFY_CLEAR, 0, HUGE } }, true },
+	{ "uffdio_move_of_a_huge_page", STAGE_HUGE_PAGE, do_uffd_move_huge,
 	  1, { { MMU_NOTIFY_CLEAR, 0, HUGE } } },
 	{ "write_to_the_huge_zero_page", STAGE_HUGE_ZERO, do_write,
 	  1, { { MMU_NOTIFY_CLEAR, 0, HUGE } } },
@@ -433,11 +494,30 @@ static void stage_requires(struct kunit *test, const struct producer *row)
 		DMIRROR_REQUIRES_CONFIG(test, TRANSPARENT_HUGEPAGE);
 }
 
-/* An aligned place in a mapping of its own, as stage->kind wants it. */
+/* An aligned place for a huge page, in the middle of nothing else. */
+static unsigned long map_huge(struct kunit *test, bool shared)
+{
+	unsigned long addr = ALIGN(dmirror_user_map(test, 2 * HUGE, RW),
+				   PMD_SIZE), got;
+
+	if (!shared)
+		return addr;
+	got = vm_mmap(NULL, addr, PMD_SIZE, RW,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, 0);
+	KUNIT_ASSERT_EQ_MSG(test, got, addr, "mmap of a huge page of a file");
+
+	return addr;
+}
+
+/* As stage->kind wants it. */
 static void stage_map_huge(struct kunit *test, struct stage *stage,
 			   enum stage_kind kind)
 {
-	stage->addr = ALIGN(dmirror_user_map(test, 2 * HUGE, RW), PMD_SIZE);
+	stage->addr = map_huge(test, kind == STAGE_HUGE_SHARED);
+	if (kind == STAGE_HUGE_SHARED) {
+		dmirror_user_fill(test, stage->addr, 1, 1);
+		return;
+	}
 	if (kind == STAGE_HUGE_SMALL) {
 		dmirror_user_fill(test, stage->addr, HUGE, 1);
 		return;
@@ -461,6 +541,23 @@ static void stage_map(struct kunit *test, struct stage *stage,
 		dmirror_user_fill(test, stage->addr, NR, 1);
 }
 
+static void stage_set_elsewhere(struct kunit *test, struct stage *stage,
+				const struct producer *row)
+{
+	bool huge = row->act == do_uffd_move_huge;
+
+	if (row->act == do_move || row->act == do_uffd_move)
+		stage->elsewhere = dmirror_user_map(test, NR, RW);
+	else if (huge)
+		stage->elsewhere = map_huge(test, false);
+	if (huge || row->act == do_uffd_move)
+		stage->uffd = uffd_get(test, stage->elsewhere, huge ? HUGE : NR,
+				       UFFDIO_REGISTER_MODE_MISSING,
+				       UFFD_FEATURE_MOVE);
+	if (row->act == do_swap_out)
+		swapdev_get(test);
+}
+
 static void stage_set(struct kunit *test, struct stage *stage,
 		      const struct producer *row)
 {
@@ -474,8 +571,7 @@ static void stage_set(struct kunit *test, struct stage *stage,
 	else
 		stage_map(test, stage, row->kind);
 	/* Not before: it would be the same VMA, which fork() tells as one. */
-	if (row->act == do_move)
-		stage->elsewhere = dmirror_user_map(test, NR, RW);
+	stage_set_elsewhere(test, stage, row);
 	if (row->kind == STAGE_ON_DEVICE)
 		do_to_device(stage);
 	if (row->kind == STAGE_HUGE_ON_DEVICE)
@@ -493,7 +589,8 @@ static bool is_event(const struct stage *stage, const struct event *want,
 	return note->event == want->event &&
 	       note->start == at(stage, want->from) && note->end == end &&
 	       note->end > note->start && note->mm == current->mm &&
-	       note->blockable && (!want->owned || note->owner == stage->toy);
+	       note->blockable == !want->nonblock &&
+	       note->owner == (want->owned ? stage->toy : NULL);
 }
 
 /* All that was said about the mapping, by the kind of subscriber. */
@@ -598,6 +695,33 @@ static void mprotect_at_zero_is_ended(struct kunit *test)
 	notify_expect_pairs(test, log, watch, "mprotect");
 }
 
+/*
+ * mmu_notifier.h: a start that may not sleep "should return -EAGAIN". The OOM
+ * reaper leaves the mapping alone then, and comes again.
+ */
+static void reaper_gives_up_when_refused(struct kunit *test)
+{
+	struct notify_log *log = notify_log_get(test);
+	unsigned long addr = dmirror_user_map(test, NR, RW);
+	struct watch *watch;
+	int refused, ret;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	dmirror_user_fill(test, addr, NR, 1);
+	watch = watch_get(test, log, &watch_refusing_ops);
+	watch->refuse = -EAGAIN;
+	refused = core_reap(addr);
+	watch->refuse = 0;
+	DMIRROR_EXPECT_ERRNO(test, refused, -EBUSY, "reaper that is refused");
+	notify_expect_count(test, log, NOTIFY_START, watch, 1, "refusal");
+	dmirror_user_check(test, addr, NR, 1, "after the refusal");
+
+	ret = core_reap(addr);
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "reaper that comes again");
+	notify_expect_count(test, log, NOTIFY_START, watch, 2, "second time");
+	dmirror_user_check(test, addr, NR, 0, "after the reaper");
+}
+
 /* First the release, so that nobody looks at pages that are then unmapped. */
 static void exit_unmaps_after_the_release(struct kunit *test)
 {
@@ -698,6 +822,7 @@ static void tlb_flush_reaches_secondary_tlbs(struct kunit *test)
 static struct kunit_case mmu_notifier_events_cases[] = {
 	KUNIT_CASE_PARAM(subscribers_are_told, producer_gen_params),
 	KUNIT_CASE(mprotect_at_zero_is_ended),
+	KUNIT_CASE(reaper_gives_up_when_refused),
 	KUNIT_CASE(exit_unmaps_after_the_release),
 	KUNIT_CASE(reclaim_asks_whether_a_page_is_young),
 	KUNIT_CASE(tlb_flush_reaches_secondary_tlbs),
