@@ -125,11 +125,6 @@ long core_swapoff(unsigned long path)
 	return -EOPNOTSUPP;
 }
 
-long core_userfaultfd(int flags)
-{
-	return -EOPNOTSUPP;
-}
-
 long core_memfd_secret(size_t size)
 {
 	return -EOPNOTSUPP;
@@ -411,11 +406,6 @@ long core_swapoff(unsigned long path)
 	return call(__NR_swapoff, path, 0, 0, 0, 0);
 }
 
-long core_userfaultfd(int flags)
-{
-	return call(__NR_userfaultfd, flags, 0, 0, 0, 0);
-}
-
 long core_memfd_secret(size_t size)
 {
 	long ret, fd = call(__NR_memfd_secret, 0, 0, 0, 0, 0);
@@ -466,11 +456,6 @@ long core_swapon(unsigned long path)
 long core_swapoff(unsigned long path)
 {
 	return sys_swapoff((const char __user *)path);
-}
-
-long core_userfaultfd(int flags)
-{
-	return sys_userfaultfd(flags);
 }
 
 /* No architecture has secret memory and no wrappers of system calls. */

@@ -153,14 +153,6 @@ long core_swapon(unsigned long path);
 long core_swapoff(unsigned long path);
 
 /**
- * core_userfaultfd - what userfaultfd() does for current->mm
- * @flags: O_NONBLOCK or such
- *
- * Return: a file descriptor or an errno.
- */
-long core_userfaultfd(int flags);
-
-/**
  * core_memfd_secret - a file of secret memory, as memfd_secret() makes it
  * @size: length in bytes
  *

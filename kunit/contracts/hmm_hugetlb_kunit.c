@@ -16,8 +16,10 @@
 
 #include "../hugetlb.h"
 #include "../user.h"
+#include "core_mm.h"
 #include "hmm_probe.h"
 #include "migrate_see.h"
+#include "notify.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -307,42 +309,111 @@ static int change_by_mapping_over(unsigned long addr, size_t len)
 	return got == addr ? 0 : (int)got;
 }
 
+/* The child does nothing with it. */
+static int change_by_forking(unsigned long addr, size_t len)
+{
+	struct user_child child = { };
+	int ret = user_fork(&child);
+
+	if (!ret)
+		user_reap(&child);
+
+	return ret;
+}
+
+/* To where nothing is, behind the second page. */
+static int change_by_moving(unsigned long addr, size_t len)
+{
+	unsigned long to = addr + 4 * len;
+	long got = core_mremap(addr, len, len, MREMAP_MAYMOVE | MREMAP_FIXED,
+			       to);
+
+	return got == to ? 0 : (int)got;
+}
+
 /**
  * struct change - what changes a huge page of hugetlbfs
  * @name: in the case's name
  * @make: does it
+ * @events: what a subscriber is told, in order
+ * @nr: how many those are
+ * @both: the second page changes as well
  */
 struct change {
 	const char *name;
 	int (*make)(unsigned long addr, size_t len);
+	enum mmu_notifier_event events[2];
+	unsigned int nr;
+	bool both;
 };
 
 static const struct change changes[] = {
-	{ "mprotect", change_protection_to_read },
-	{ "madv_dontneed", change_to_nothing },
-	{ "munmap", change_by_unmapping },
-	{ "mmap_over", change_by_mapping_over },
+	{ "mprotect", change_protection_to_read,
+	  { MMU_NOTIFY_PROTECTION_VMA }, 1 },
+	{ "madv_dontneed", change_to_nothing, { MMU_NOTIFY_CLEAR }, 1 },
+	{ "munmap", change_by_unmapping, { MMU_NOTIFY_UNMAP }, 1 },
+	{ "mmap_over", change_by_mapping_over, { MMU_NOTIFY_UNMAP }, 1 },
+	{ "fork", change_by_forking, { MMU_NOTIFY_CLEAR }, 1, true },
+	/* Away from here, and then the old place is unmapped. */
+	{ "mremap", change_by_moving, { MMU_NOTIFY_CLEAR, MMU_NOTIFY_UNMAP },
+	  2 },
 };
 
 KUNIT_ARRAY_PARAM_DESC(change, changes, name);
+
+/* The starts that were about the huge pages, and nothing else. */
+static void expect_starts(struct kunit *test, const struct change *change,
+			  const struct tlb *tlb, struct notify_log *log)
+{
+	unsigned long len = tlb->nr * PAGE_SIZE * (change->both ? 2 : 1);
+	unsigned int i, found = 0;
+
+	for (i = 0; i < min(log->nr, NOTIFY_NOTES); i++) {
+		const struct notify_note *note = &log->note[i];
+
+		if (note->call != NOTIFY_START || note->end <= tlb->addr ||
+		    note->start >= tlb->addr + 2 * tlb->nr * PAGE_SIZE)
+			continue;
+		if (found < change->nr &&
+		    note->event == change->events[found] &&
+		    note->start == tlb->addr &&
+		    note->end == tlb->addr + len && note->blockable &&
+		    !note->owner)
+			found++;
+		else
+			KUNIT_FAIL(test, "0x%lx, %s: %s is not event %u; the log: %s",
+				   tlb->addr, change->name,
+				   notify_event_name(note->event), found + 1,
+				   notify_log_text(test, log));
+	}
+	KUNIT_EXPECT_EQ_MSG(test, found, change->nr,
+			    "events of 0x%lx, %s; the log: %s", tlb->addr,
+			    change->name, notify_log_text(test, log));
+}
 
 /* Documentation/mm/mmu_notifier.rst: whoever has it mapped is told, once. */
 static void change_is_told(struct kunit *test)
 {
 	const struct change *change = test->param_value;
+	struct notify_log *log = notify_log_get(test);
 	struct tlb tlb = tlb_get(test);
 	struct hmm_probe *first, *second;
+	struct watch *watch;
 
 	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "first page");
 	ask(&tlb, tlb.nr, tlb.nr, HMM_WRITE, 'W', "second page");
 	first = hmm_probe_get_at(test, tlb.addr, tlb.nr);
 	second = hmm_probe_get_at(test, tlb.addr + tlb.nr * PAGE_SIZE, tlb.nr);
+	watch = watch_get(test, log, &watch_ops);
 	DMIRROR_ASSERT_OK(test, change->make(tlb.addr, tlb.nr * PAGE_SIZE),
 			  change->name);
-	KUNIT_EXPECT_EQ_MSG(test, first->invalidations, 1U,
+	KUNIT_EXPECT_EQ_MSG(test, first->invalidations, change->nr,
 			    "who has the page that changes");
-	KUNIT_EXPECT_EQ_MSG(test, second->invalidations, 0U,
+	KUNIT_EXPECT_EQ_MSG(test, second->invalidations,
+			    (unsigned int)change->both,
 			    "who has its neighbour");
+	expect_starts(test, change, &tlb, log);
+	notify_expect_pairs(test, log, watch, change->name);
 }
 
 static struct kunit_case hmm_hugetlb_cases[] = {
