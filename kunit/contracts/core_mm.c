@@ -2,6 +2,7 @@
 #include "core_mm.h"
 
 #include <linux/errno.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/preempt.h>
@@ -80,6 +81,18 @@ void core_pledge(struct folio *folio, unsigned long addr)
 }
 
 void core_redeem(struct folio *folio, unsigned long addr)
+{
+}
+
+void core_unmap_to_migrate(struct folio *folio)
+{
+}
+
+void core_map_again(struct folio *folio)
+{
+}
+
+void core_unmap(struct folio *folio)
 {
 }
 
@@ -342,6 +355,24 @@ void core_redeem(struct folio *folio, unsigned long addr)
 		folio_remove_rmap_pte(folio, &folio->page, vma);
 	mmap_read_unlock(current->mm);
 	folio_put(folio);
+}
+
+void core_unmap_to_migrate(struct folio *folio)
+{
+	try_to_migrate(folio, 0);
+}
+
+void core_map_again(struct folio *folio)
+{
+	/* A kernel without it never gets here. */
+#ifdef CONFIG_MIGRATION
+	remove_migration_ptes(folio, folio, 0);
+#endif
+}
+
+void core_unmap(struct folio *folio)
+{
+	try_to_unmap(folio, 0);
 }
 
 #ifdef CONFIG_ARCH_HAS_SYSCALL_WRAPPER

@@ -215,6 +215,24 @@ void core_pledge(struct folio *folio, unsigned long addr);
 void core_redeem(struct folio *folio, unsigned long addr);
 
 /**
+ * core_unmap_to_migrate - try_to_migrate()
+ * @folio: a locked folio of which the caller has a reference
+ */
+void core_unmap_to_migrate(struct folio *folio);
+
+/**
+ * core_map_again - remove_migration_ptes(), to where it was
+ * @folio: what core_unmap_to_migrate() has unmapped
+ */
+void core_map_again(struct folio *folio);
+
+/**
+ * core_unmap - try_to_unmap(), as reclaim does
+ * @folio: a locked folio of which the caller has a reference
+ */
+void core_unmap(struct folio *folio);
+
+/**
  * core_queued - is a folio in the queue of those to be split later?
  * @folio: a large folio
  *

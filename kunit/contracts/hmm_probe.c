@@ -3,7 +3,6 @@
 
 #include <kunit/resource.h>
 #include <linux/kthread.h>
-#include <linux/lockdep.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -14,6 +13,8 @@
 
 /* Before 7.3 it does not bring what it needs. */
 #include <linux/leafops.h>
+
+#include "core_mm.h"
 
 /* How often a driver tries again before it takes -EBUSY for an answer. */
 #define TRIES 100
@@ -119,22 +120,6 @@ void hmm_probe_fill(struct hmm_probe *probe, unsigned long value)
 		probe->pfns[i] = value;
 }
 
-/*
- * Whatever a thread holds: locks, where they are counted, and RCU, which a page
- * table that is mapped keeps. 5.7, "mm/hmm: add missing unmaps of the ptep
- * during hmm_vma_handle_pte()", B34: each answer of each case is asked for
- * this.
- */
-static unsigned int held(void)
-{
-	unsigned int depth = preempt_count() + rcu_preempt_depth();
-
-#ifdef CONFIG_LOCKDEP
-	depth += current->lockdep_depth;
-#endif
-	return depth;
-}
-
 static void set_range(struct hmm_probe *probe, unsigned long addr,
 		      unsigned long npages)
 {
@@ -142,15 +127,19 @@ static void set_range(struct hmm_probe *probe, unsigned long addr,
 	probe->range.end = addr + (npages << PAGE_SHIFT);
 }
 
+/*
+ * 5.7, "mm/hmm: add missing unmaps of the ptep during hmm_vma_handle_pte()",
+ * B34: each answer of each case is asked for what the thread holds afterwards.
+ */
 int hmm_probe_held(struct hmm_probe *probe, unsigned long addr,
 		   unsigned long npages)
 {
-	unsigned int before = held();
+	unsigned int before = core_held();
 	int ret;
 
 	set_range(probe, addr, npages);
 	ret = hmm_range_fault(&probe->range);
-	if (held() != before)
+	if (core_held() != before)
 		probe->unbalanced = true;
 
 	return ret;
@@ -160,13 +149,13 @@ int hmm_probe_ask(struct hmm_probe *probe, unsigned long addr,
 		  unsigned long npages)
 {
 	struct mm_struct *mm = probe->notifier.mm;
-	unsigned int before = held();
+	unsigned int before = core_held();
 	int ret;
 
 	set_range(probe, addr, npages);
 	if (probe->unlocked) {
 		ret = ask_unlocked(probe);
-		if (held() != before)
+		if (core_held() != before)
 			probe->unbalanced = true;
 		return ret;
 	}
