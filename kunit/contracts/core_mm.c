@@ -5,6 +5,7 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
+#include <linux/pgtable.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -46,6 +47,34 @@ bool core_waits_or_done(struct task_struct *task, struct completion *done)
 	}
 
 	return false;
+}
+
+unsigned int core_held(void)
+{
+	unsigned int depth = preempt_count() + rcu_preempt_depth();
+
+#ifdef CONFIG_LOCKDEP
+	depth += current->lockdep_depth;
+#endif
+	return depth;
+}
+
+bool core_unlocked(unsigned long addr)
+{
+	struct mm_struct *mm = current->mm;
+	spinlock_t *ptl; /* of the table that has the entry */
+	pmd_t *pmd;
+	bool free;
+
+	pmd = pmd_offset(pud_offset(p4d_offset(pgd_offset(mm, addr), addr),
+				    addr), addr);
+	/* Anything but a table is an entry of the table above. */
+	ptl = pmd_present(*pmd) && !pmd_leaf(*pmd) ? pte_lockptr(mm, pmd) :
+						     pmd_lockptr(mm, pmd);
+	free = spin_trylock(ptl);
+	spin_unlock(ptl);
+
+	return free;
 }
 
 bool core_queued(struct folio *folio)
@@ -148,7 +177,6 @@ long core_memfd_secret(size_t size)
 #include <linux/fcntl.h>
 #include <linux/fdtable.h>
 #include <linux/pagewalk.h>
-#include <linux/pgtable.h>
 #include <linux/rmap.h>
 #include <linux/swap.h>
 #include <linux/syscalls.h>

@@ -233,6 +233,24 @@ void core_map_again(struct folio *folio);
 void core_unmap(struct folio *folio);
 
 /**
+ * core_held - what the thread holds: locks, where they are counted, and RCU
+ *
+ * Return: a number that is the same before and after what is balanced.
+ */
+unsigned int core_held(void);
+
+/**
+ * core_unlocked - is the lock of an entry of current->mm free?
+ * @addr: the address of a page; there are tables down to that of the PMDs
+ *
+ * If it is not, it is let go of, because whoever has it will not.
+ *
+ * Return: whether it was, as far as this kernel knows: one that is for a single
+ * CPU may have no locks.
+ */
+bool core_unlocked(unsigned long addr);
+
+/**
  * core_queued - is a folio in the queue of those to be split later?
  * @folio: a large folio
  *

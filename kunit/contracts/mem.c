@@ -2,9 +2,14 @@
 #include "mem.h"
 
 #include <kunit/resource.h>
+#include <linux/cpumask.h>
 #include <linux/ioport.h>
 #include <linux/slab.h>
+#include <linux/percpu.h>
+#include <linux/percpu-refcount.h>
 #include <linux/topology.h>
+
+#include "toy.h"
 
 const struct mem_type mem_types[MEM_TYPES] = {
 	{ "private", MEMORY_DEVICE_PRIVATE, 0, true },
@@ -23,6 +28,12 @@ static void mem_folio_free(struct folio *folio)
 	mem->freed_order = folio_order(folio);
 	mem->freed_count = folio_ref_count(folio);
 	mem->freed_mapping = folio->mapping;
+	mem->freed_exclusive = toy_exclusive(folio);
+	if (mem->heir) {
+		zone_device_folio_init(folio, &mem->heir->pagemap,
+				       mem->heir_order);
+		mem->heir = NULL;
+	}
 }
 
 /* Nothing of a mem is ever mapped by a process. */
@@ -150,6 +161,26 @@ unsigned long mem_pfn(const struct mem *mem, unsigned long at)
 struct page *mem_page(const struct mem *mem, unsigned long at)
 {
 	return pfn_to_page(mem_pfn(mem, at));
+}
+
+long mem_refs(struct mem *mem)
+{
+	unsigned long ptr = mem->pagemap.ref.percpu_count_ptr, sum = 0;
+	unsigned int cpu;
+
+	/* Every CPU has a number of its own as long as it is not dying. */
+	for_each_possible_cpu(cpu)
+		sum += *per_cpu_ptr((unsigned long __percpu *)ptr, cpu);
+
+	return sum;
+}
+
+void mem_refs_repair(struct mem *mem, long by)
+{
+	if (by > 0)
+		percpu_ref_get_many(&mem->pagemap.ref, by);
+	else if (by < 0)
+		percpu_ref_put_many(&mem->pagemap.ref, -by);
 }
 
 struct dev_pagemap *mem_owner(const struct mem *mem, unsigned long at)

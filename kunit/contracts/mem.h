@@ -48,6 +48,9 @@ extern const struct mem_type mem_types[MEM_TYPES];
  * @freed_order: its order then
  * @freed_count: its reference count then
  * @freed_mapping: its mapping then
+ * @freed_exclusive: how many of its pages were PageAnonExclusive() then
+ * @heir: who takes the pages in folio_free(), as a driver may; once only
+ * @heir_order: as a folio of this order
  * @pagemap: to be mapped; the owner is the mem itself. Has room for MEM_RANGES
  */
 struct mem {
@@ -60,6 +63,9 @@ struct mem {
 	unsigned int freed_order;
 	int freed_count;
 	struct address_space *freed_mapping;
+	unsigned long freed_exclusive;
+	struct mem *heir;
+	unsigned int heir_order;
 	struct dev_pagemap pagemap;
 };
 
@@ -143,6 +149,22 @@ unsigned long mem_pfn(const struct mem *mem, unsigned long at);
  * Return: the page.
  */
 struct page *mem_page(const struct mem *mem, unsigned long at);
+
+/**
+ * mem_refs - count the references to a pagemap
+ * @mem: memory that is mapped, of which nobody else takes pages meanwhile
+ *
+ * Return: their number, without that of the mapping itself: pages in use, and
+ * get_dev_pagemap().
+ */
+long mem_refs(struct mem *mem);
+
+/**
+ * mem_refs_repair - make the number right, so that the memory can be removed
+ * @mem: the memory
+ * @by: how many are to be added
+ */
+void mem_refs_repair(struct mem *mem, long by);
 
 /**
  * mem_owner - whose pages are here, as far as core mm knows

@@ -158,8 +158,10 @@ static void last_reference_does_what_the_type_says(struct kunit *test)
 		}
 		get_page(page);
 		/* What a mapping leaves behind. */
-		if (frees)
-			page->mapping = (void *)0x10;
+		if (frees) {
+			page->mapping = (void *)(0x10 | FOLIO_MAPPING_ANON);
+			SetPageAnonExclusive(page);
+		}
 		put_page(page);
 		KUNIT_EXPECT_EQ_MSG(test, mem->frees, frees ? i - 1 : 0,
 				    "freed with a reference left");
@@ -180,6 +182,10 @@ static void last_reference_does_what_the_type_says(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, mem->freed_count, 0);
 		KUNIT_EXPECT_NULL_MSG(test, mem->freed_mapping,
 				      "stale mapping in folio_free");
+		/* "fix ZONE_DEVICE anon page mapping reuse": 7ab0ad0e74f8, B30 */
+		KUNIT_EXPECT_EQ_MSG(test, mem->freed_exclusive, 0UL,
+				    "PageAnonExclusive() in folio_free, round %u",
+				    i);
 	}
 }
 
@@ -273,6 +279,89 @@ static void folio_is_as_good_as_new(struct kunit *test)
 					    orders[is], orders[was]);
 		}
 	KUNIT_EXPECT_EQ(test, pairs, 25U);
+}
+
+/**
+ * struct legacy - what folio_free() makes of a folio
+ * @name: of the row
+ * @other: it is given to another pagemap
+ * @was: its order
+ * @is: its order then
+ */
+struct legacy {
+	const char *name;
+	bool other;
+	unsigned int was;
+	unsigned int is;
+};
+
+static const struct legacy legacies[] = {
+	{ "same_0_to_0", false, 0, 0 },
+	{ "same_0_to_9", false, 0, 9 },
+	{ "same_9_to_0", false, 9, 0 },
+	{ "same_9_to_9", false, 9, 9 },
+	{ "other_0_to_0", true, 0, 0 },
+	{ "other_0_to_9", true, 0, 9 },
+	{ "other_9_to_0", true, 9, 0 },
+	{ "other_9_to_9", true, 9, 9 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(legacy, legacies, name);
+
+/* Or it would never be removed. */
+static void expect_refs(struct kunit *test, struct mem *mem, long got,
+			long want, const char *whose, const char *step)
+{
+	KUNIT_EXPECT_EQ_MSG(test, got, want,
+			    "references to the %s pagemap %s: got %ld wanted %ld",
+			    whose, step, got, want);
+	mem_refs_repair(mem, want - got);
+}
+
+/*
+ * "mm/zone_device: do not touch device folio after calling ->folio_free()",
+ * which fixes d245f9b4ab80: B28. The folio is the driver's again, which may make
+ * another of it, at once: both pagemaps have to get back what is theirs.
+ */
+static void freed_folio_is_the_drivers(struct kunit *test)
+{
+	const struct legacy *legacy = test->param_value;
+	struct mem *mem = mem_get(test, MEMORY_DEVICE_PRIVATE, 1);
+	struct mem *other = mem_get(test, MEMORY_DEVICE_PRIVATE, 1);
+	struct mem *heir = legacy->other ? other : mem;
+	long used = 1L << legacy->is, got[2][2];
+	struct folio *folio;
+	unsigned int order;
+	bool is_heirs;
+
+	folio = take(mem, 0, legacy->was);
+	mem->heir = heir;
+	mem->heir_order = legacy->is;
+	give(folio);
+	got[0][0] = mem_refs(mem);
+	got[0][1] = mem_refs(other);
+	order = folio_order(folio);
+	is_heirs = folio->pgmap == &heir->pagemap;
+	give(folio);
+	got[1][0] = mem_refs(mem);
+	got[1][1] = mem_refs(other);
+
+	KUNIT_EXPECT_EQ_MSG(test, order, legacy->is, "order of the new folio");
+	KUNIT_EXPECT_TRUE_MSG(test, is_heirs, "pagemap of the new folio");
+	KUNIT_EXPECT_EQ_MSG(test, mem->frees, legacy->other ? 1U : 2U,
+			    "calls of folio_free of the first pagemap");
+	KUNIT_EXPECT_EQ_MSG(test, other->frees, legacy->other ? 1U : 0U,
+			    "calls of folio_free of the second pagemap");
+	KUNIT_EXPECT_EQ_MSG(test, got[0][0], legacy->other ? 0 : used,
+			    "references to the first pagemap, of a new folio");
+	KUNIT_EXPECT_EQ_MSG(test, got[0][1], legacy->other ? used : 0,
+			    "references to the second pagemap, of a new folio");
+	expect_refs(test, mem, got[1][0], 0, "first", "at the end");
+	expect_refs(test, other, got[1][1], 0, "second", "at the end");
+	mem_del(mem);
+	mem_del(other);
+	KUNIT_EXPECT_NULL(test, mem_owner(mem, 0));
+	KUNIT_EXPECT_NULL(test, mem_owner(other, 0));
 }
 
 /* Only a folio of some size can be mapped as one. */
@@ -536,6 +625,7 @@ static struct kunit_case memremap_pages_cases[] = {
 	KUNIT_CASE_PARAM(last_reference_does_what_the_type_says,
 			 mem_type_gen_params),
 	KUNIT_CASE_PARAM(folio_is_as_good_as_new, device_type_gen_params),
+	KUNIT_CASE_PARAM(freed_folio_is_the_drivers, legacy_gen_params),
 	KUNIT_CASE_PARAM(large_folio_can_be_mapped_as_one,
 			 device_type_gen_params),
 	KUNIT_CASE(zone_device_data_is_the_drivers),

@@ -148,17 +148,22 @@ static pmd_t pmd_of_bits(pmd_t pmd, struct vm_area_struct *vma,
 {
 	pmd = bits & BIT_WRITE ? pmd_mkwrite(pmd, vma) : pmd_wrprotect(pmd);
 	pmd = bits & BIT_DIRTY ? pmd_mkdirty(pmd) : pmd_mkclean(pmd);
+	pmd = bits & BIT_YOUNG ? pmd_mkyoung(pmd) : pmd_mkold(pmd);
 
-	return bits & BIT_YOUNG ? pmd_mkyoung(pmd) : pmd_mkold(pmd);
+	/* What is written to is soft-dirty as well: last. */
+	return bits & BIT_SOFT_DIRTY ? pmd_mksoft_dirty(pmd) :
+				       pmd_clear_soft_dirty(pmd);
 }
 
 static pmd_t leaf_of_bits(pmd_t pmd, unsigned int bits)
 {
 	unsigned long pfn = softleaf_to_pfn(softleaf_from_pmd(pmd));
 
-	return swp_entry_to_pmd(bits & BIT_WRITE ?
-				make_writable_device_private_entry(pfn) :
-				make_readable_device_private_entry(pfn));
+	pmd = swp_entry_to_pmd(bits & BIT_WRITE ?
+			       make_writable_device_private_entry(pfn) :
+			       make_readable_device_private_entry(pfn));
+
+	return bits & BIT_SOFT_DIRTY ? pmd_swp_mksoft_dirty(pmd) : pmd;
 }
 
 void large_set_bits(unsigned long addr, unsigned int bits)

@@ -23,6 +23,8 @@
 #define BIT_WRITE BIT(0)
 #define BIT_DIRTY BIT(1)
 #define BIT_YOUNG BIT(2)
+#define BIT_SOFT_DIRTY BIT(3)
+#define LARGE_BITS (BIT_WRITE | BIT_DIRTY | BIT_YOUNG | BIT_SOFT_DIRTY)
 
 /**
  * struct large - an area as large as what a PMD maps

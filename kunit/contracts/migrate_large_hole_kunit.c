@@ -13,6 +13,7 @@
 #include <linux/uaccess.h>
 
 #include "../user.h"
+#include "core_mm.h"
 #include "migrate_large.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -255,13 +256,6 @@ static void huge_page_in_a_hole_is_not_replaced(struct kunit *test)
 	large_end(test, &large);
 }
 
-static pmd_t *pmd_of(struct mm_struct *mm, unsigned long addr)
-{
-	p4d_t *p4d = p4d_offset(pgd_offset(mm, addr), addr);
-
-	return pmd_offset(pud_offset(p4d, addr), addr);
-}
-
 /*
  * 63451de16e0a ("mm/migrate_device: fix spinlock leak in
  * migrate_vma_insert_huge_pmd_page"): nothing is inserted, no lock is kept. B9.
@@ -270,7 +264,6 @@ static void unstable_mm_gets_no_large_page(struct kunit *test)
 {
 	struct large large = large_hole(test, RW);
 	struct attempt attempt;
-	spinlock_t *ptl; /* of the table that has the entry */
 	bool free;
 
 	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
@@ -280,10 +273,7 @@ static void unstable_mm_gets_no_large_page(struct kunit *test)
 	mm_flags_set(MMF_UNSTABLE, current->mm);
 	attempt_pages(&attempt);
 	mm_flags_clear(MMF_UNSTABLE, current->mm);
-	ptl = pmd_lockptr(current->mm, pmd_of(current->mm, large.addr));
-	free = spin_trylock(ptl);
-	/* Whoever has it will not let go of it. */
-	spin_unlock(ptl);
+	free = core_unlocked(large.addr);
 	toy_finish(&attempt.move);
 	KUNIT_EXPECT_TRUE_MSG(test, free, "the PMD's lock is still held");
 	KUNIT_EXPECT_EQ(test, attempt.pages[0] & MIGRATE_PFN_MIGRATE, 0UL);

@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 
 #include "../user.h"
+#include "core_mm.h"
 #include "migrate_large.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -95,7 +96,20 @@ static const struct restore restores[] = {
 
 KUNIT_ARRAY_PARAM_DESC(restore, restores, name);
 
-/* A large entry too: B22 is what it looks like when a bit is taken wrong. */
+/* Bits that entries may have, of the kernel and of the kind of page. */
+static bool bits_exist(unsigned int bits, bool is_private)
+{
+	if (is_private && bits & (BIT_DIRTY | BIT_YOUNG))
+		return false;
+
+	return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) || !(bits & BIT_SOFT_DIRTY);
+}
+
+/*
+ * A large entry too. Lorenzo Stoakes' fix of set_pmd_migration_entry(), which
+ * fixes 65edfda6f3f2: B22, is about an entry that can be written to because its
+ * soft-dirty bit was taken for that.
+ */
 static void entry_comes_back_as_it_was(struct kunit *test)
 {
 	const struct restore *restore = test->param_value;
@@ -105,15 +119,16 @@ static void entry_comes_back_as_it_was(struct kunit *test)
 	struct seen before, want;
 	struct attempt attempt;
 	unsigned int bits;
-	char step[48];
+	char step[64];
 
-	for (bits = 0; bits < 8; bits++) {
-		if (is_private && bits & (BIT_DIRTY | BIT_YOUNG))
+	for (bits = 0; bits <= LARGE_BITS; bits++) {
+		if (!bits_exist(bits, is_private))
 			continue;
-		scnprintf(step, sizeof(step), "huge entry%s%s%s",
+		scnprintf(step, sizeof(step), "huge entry%s%s%s%s",
 			  bits & BIT_WRITE ? " write" : "",
 			  bits & BIT_DIRTY ? " dirty" : "",
-			  bits & BIT_YOUNG ? " young" : "");
+			  bits & BIT_YOUNG ? " young" : "",
+			  bits & BIT_SOFT_DIRTY ? " soft-dirty" : "");
 		large_set_bits(large.addr, bits);
 		before = migrate_see_settled(large.addr);
 		want = migrate_seen_back(&before);
@@ -127,9 +142,162 @@ static void entry_comes_back_as_it_was(struct kunit *test)
 			break;
 	}
 	migrate_expect_books(test, &books, "after all of them");
-	large_set_bits(large.addr, BIT_WRITE | BIT_DIRTY | BIT_YOUNG);
+	large_set_bits(large.addr, LARGE_BITS);
 	stamp_check(test, large.addr, NR_LARGE, true, "after all of them");
 	large_end(test, &large);
+}
+
+/*
+ * And to the other side and back: what may not be written to may not be then,
+ * whatever the soft-dirty bit says. The same fix, of 65edfda6f3f2: B22.
+ */
+static void entry_is_as_writable_elsewhere(struct kunit *test)
+{
+	const struct device_kind *where = test->param_value;
+	struct large large = large_get(test, where->seen);
+	struct attempt attempt;
+	struct seen after;
+	unsigned int bits;
+	char step[48];
+	bool out;
+
+	out = where->seen == SEEN_PRIVATE;
+	for (bits = 0; bits <= LARGE_BITS; bits++) {
+		bool write = bits & BIT_WRITE;
+
+		if (!bits_exist(bits, true))
+			continue;
+		scnprintf(step, sizeof(step), "huge entry%s%s, moved",
+			  write ? " write" : "",
+			  bits & BIT_SOFT_DIRTY ? " soft-dirty" : "");
+		large_set_bits(large.addr, bits);
+		attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+			     (out ? PRIVATE : SYSTEM) | COMPOUND);
+		DMIRROR_ASSERT_OK(test,
+				  attempt_carry_out(&attempt, out ?
+						    SEEN_PRIVATE : SEEN_RAM),
+				  step);
+		out = !out;
+		after = migrate_see_settled(large.addr);
+		KUNIT_EXPECT_EQ_MSG(test,
+				    attempt.setup[0] & MIGRATE_PFN_WRITE,
+				    write ? MIGRATE_PFN_WRITE : 0UL,
+				    "src[0] of 0x%lx %s", large.addr, step);
+		KUNIT_EXPECT_TRUE_MSG(test, after.huge && after.exclusive &&
+				      after.write == write &&
+				      after.soft_dirty ==
+				      !!(bits & BIT_SOFT_DIRTY) &&
+				      after.kind == (out ? SEEN_PRIVATE :
+							   SEEN_RAM),
+				      "0x%lx %s: got huge %d exclusive %d write %d soft-dirty %d, wanted 1 1 %d %d",
+				      large.addr, step, after.huge,
+				      after.exclusive, after.write,
+				      after.soft_dirty, write,
+				      !!(bits & BIT_SOFT_DIRTY));
+	}
+	large_set_bits(large.addr, BIT_WRITE);
+	stamp_check(test, large.addr, NR_LARGE, true, "at the end");
+	large_end(test, &large);
+}
+
+/*
+ * "mm/migrate_device: fix double unlock", which fixes a30b48bf1b24: B11. What is
+ * on its way already is left out, and its lock is free.
+ */
+static void folio_on_its_way_is_left_out(struct kunit *test)
+{
+	const struct device_kind *where = test->param_value;
+	struct large large = large_get(test, where->seen);
+	struct seen before = migrate_see_settled(large.addr);
+	struct books books = migrate_books(current->mm);
+	struct attempt first, second;
+	unsigned int held[2];
+	struct seen moving;
+	int ret, again = 0;
+	bool free = true;
+
+	attempt_init(test, &first, large.toy, large.addr, NR_LARGE,
+		     where->select | COMPOUND);
+	attempt_init(test, &second, large.toy, large.addr, NR_LARGE,
+		     SYSTEM | PRIVATE | COMPOUND);
+	ret = attempt_collect(&first);
+	if (!ret) {
+		second.move.args.vma = first.move.args.vma;
+		held[0] = core_held();
+		again = migrate_vma_setup(&second.move.args);
+		held[1] = core_held();
+		free = core_unlocked(large.addr);
+		moving = migrate_see(current->mm, large.addr);
+		memcpy(second.setup, second.move.args.src,
+		       NR_LARGE * sizeof(*second.setup));
+		second.cpages = second.move.args.cpages;
+		second.end = second.move.args.end;
+		toy_finish(&first.move);
+	}
+	DMIRROR_ASSERT_OK(test, ret, "the first migrate_vma_setup()");
+	DMIRROR_EXPECT_ERRNO(test, again, 0, "the second migrate_vma_setup()");
+	KUNIT_EXPECT_EQ_MSG(test, held[1], held[0],
+			    "locks and preemption after the second one");
+	KUNIT_EXPECT_TRUE_MSG(test, free, "0x%lx: the PMD's lock is held",
+			      large.addr);
+	KUNIT_EXPECT_EQ_MSG(test, second.cpages, 0UL,
+			    "pages of the second one");
+	attempt_expect_src(test, &second, second.setup, 0, 0,
+			   "after the second setup");
+	KUNIT_EXPECT_EQ_MSG(test, moving.kind, SEEN_MIGRATION, "0x%lx",
+			    large.addr);
+	before = migrate_seen_back(&before);
+	migrate_expect_still(test, large.addr, &before, "at the end");
+	migrate_expect_books(test, &books, "at the end");
+	stamp_check(test, large.addr, NR_LARGE, true, "at the end");
+	large_end(test, &large);
+}
+
+/**
+ * struct leftover - a folio of the device that is unmapped
+ * @name: in the case's name
+ * @by_ptes: page table entries map it
+ * @parts: how many times
+ */
+struct leftover {
+	const char *name;
+	bool by_ptes;
+	unsigned long parts;
+};
+
+static const struct leftover leftovers[] = {
+	{ "by_pmd", false, 1 },
+	{ "by_ptes", true, 1 },
+	{ "in_parts", true, 4 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(leftover, leftovers, name);
+
+/*
+ * "mm/hmm: fix ZONE_DEVICE anon page mapping reuse": 7ab0ad0e74f8, B30. Nothing
+ * of the mapping is left in any of the pages that folio_free() gets.
+ */
+static void unmapped_folio_is_clean(struct kunit *test)
+{
+	const struct leftover *leftover = test->param_value;
+	struct large large = large_get(test, SEEN_PRIVATE);
+	unsigned long i, nr = NR_LARGE / leftover->parts;
+
+	if (leftover->by_ptes)
+		large_map_by_ptes(test, &large);
+	for (i = 0; i < leftover->parts; i++) {
+		KUNIT_EXPECT_EQ_MSG(test, large.toy->frees, 0U,
+				    "folios freed before page %lu", i * nr);
+		dmirror_user_unmap(test, large.addr + i * nr * PAGE_SIZE, nr);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->frees, 1U, "folios freed");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->freed_order,
+			    (unsigned int)PMD_ORDER, "order of what was freed");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->freed_exclusive, 0UL,
+			    "pages with PageAnonExclusive() in folio_free()");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->freed_mapped, 0U,
+			    "folios with a mapping in folio_free()");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, 0UL, "device pages in use");
 }
 
 /* Without MIGRATE_VMA_SELECT_COMPOUND there are small pages only. */
@@ -644,6 +812,9 @@ static void folio_is_left_alone(struct kunit *test)
 static struct kunit_case migrate_large_cases[] = {
 	KUNIT_CASE_PARAM(whole_folio_moves, where_gen_params),
 	KUNIT_CASE_PARAM(entry_comes_back_as_it_was, restore_gen_params),
+	KUNIT_CASE_PARAM(entry_is_as_writable_elsewhere, where_gen_params),
+	KUNIT_CASE_PARAM(folio_on_its_way_is_left_out, where_gen_params),
+	KUNIT_CASE_PARAM(unmapped_folio_is_clean, leftover_gen_params),
 	KUNIT_CASE_PARAM(whole_folio_moves_in_pages, where_gen_params),
 	KUNIT_CASE_PARAM(part_of_a_folio_moves, part_gen_params),
 	KUNIT_CASE(range_across_two_folios_moves),

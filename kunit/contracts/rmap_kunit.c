@@ -10,7 +10,6 @@
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/pagemap.h>
-#include <linux/pgtable.h>
 #include <linux/rmap.h>
 #include <linux/uaccess.h>
 
@@ -42,12 +41,6 @@ static const struct size sizes[] = {
 };
 
 KUNIT_ARRAY_PARAM_DESC(size, sizes, name);
-
-static pmd_t *pmd_of(unsigned long addr)
-{
-	return pmd_offset(pud_offset(p4d_offset(pgd_offset(current->mm, addr),
-						addr), addr), addr);
-}
 
 /* The folio at an address, which is locked then, and has a reference more. */
 static struct folio *make_exclusive(struct kunit *test, unsigned long addr)
@@ -242,15 +235,6 @@ struct hunt {
 
 #ifndef MODULE
 
-static spinlock_t *lock_of(unsigned long addr)
-{
-	pmd_t *pmd = pmd_of(addr);
-
-	/* Anything but a table is guarded as an entry of the table above. */
-	return pmd_present(*pmd) && !pmd_leaf(*pmd) ?
-	       pte_lockptr(current->mm, pmd) : pmd_lockptr(current->mm, pmd);
-}
-
 /* mmap_lock is held; @home is where the folio is, @addr where it is sought. */
 static struct hunt hunt_for(struct folio *folio, unsigned long home,
 			    unsigned long addr, unsigned int flags)
@@ -259,7 +243,6 @@ static struct hunt hunt_for(struct folio *folio, unsigned long home,
 	DEFINE_FOLIO_VMA_WALK(pvmw, folio, vma, addr, flags);
 	unsigned int before = core_held();
 	struct hunt hunt = { };
-	spinlock_t *ptl; /* of the table that has the entry at @addr */
 
 	/* The walk ends where a folio that begins at @addr would. */
 	pvmw.pgoff -= home >> PAGE_SHIFT;
@@ -271,10 +254,7 @@ static struct hunt hunt_for(struct folio *folio, unsigned long home,
 		page_vma_mapped_walk_done(&pvmw);
 	}
 	hunt.held = core_held() != before;
-	/* And if it is held, it is let go of, for those that come later. */
-	ptl = lock_of(addr);
-	hunt.held |= !spin_trylock(ptl);
-	spin_unlock(ptl);
+	hunt.held |= !core_unlocked(addr);
 
 	return hunt;
 }

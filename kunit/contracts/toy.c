@@ -62,6 +62,8 @@ static void toy_folio_free(struct folio *folio)
 	toy->out -= folio_nr_pages(folio);
 	toy->frees++;
 	toy->freed_order = folio_order(folio);
+	toy->freed_exclusive += toy_exclusive(folio);
+	toy->freed_mapped += !!folio->mapping;
 	spin_unlock_irqrestore(&toy->lock, flags);
 }
 

@@ -33,6 +33,8 @@
  * @out: number of those
  * @frees: calls of folio_free()
  * @freed_order: order of the folio of the last one
+ * @freed_exclusive: pages that were PageAnonExclusive() in folio_free()
+ * @freed_mapped: calls of folio_free() with a mapping left in the folio
  * @splits: calls of folio_split()
  * @faults: calls of migrate_to_ram()
  * @on_fault: instead of toy_bring_home(), or NULL
@@ -48,6 +50,8 @@ struct toy {
 	unsigned long out;
 	unsigned int frees;
 	unsigned int freed_order;
+	unsigned long freed_exclusive;
+	unsigned int freed_mapped;
 	unsigned int splits;
 	unsigned int faults;
 	vm_fault_t (*on_fault)(struct toy *toy, struct vm_fault *vmf);
@@ -102,6 +106,23 @@ struct toy *toy_of(struct page *page);
  * Return: a kernel address.
  */
 void *toy_data(struct page *page);
+
+/**
+ * toy_exclusive - how many pages are PageAnonExclusive(), anonymous or not
+ * @folio: device memory
+ *
+ * Return: the number.
+ */
+static inline unsigned long toy_exclusive(struct folio *folio)
+{
+	unsigned long i, nr = 0;
+
+	for (i = 0; i < folio_nr_pages(folio); i++)
+		nr += test_bit(PG_anon_exclusive,
+			       &folio_page(folio, i)->flags.f);
+
+	return nr;
+}
 
 /**
  * struct toy_move - a migration, step by step
