@@ -49,16 +49,6 @@ bool core_waits_or_done(struct task_struct *task, struct completion *done)
 	return false;
 }
 
-unsigned int core_held(void)
-{
-	unsigned int depth = preempt_count() + rcu_preempt_depth();
-
-#ifdef CONFIG_LOCKDEP
-	depth += current->lockdep_depth;
-#endif
-	return depth;
-}
-
 bool core_unlocked(unsigned long addr)
 {
 	struct mm_struct *mm = current->mm;
@@ -121,7 +111,7 @@ void core_map_again(struct folio *folio)
 {
 }
 
-void core_unmap(struct folio *folio)
+void core_unmap_locked(struct folio *folio)
 {
 }
 
@@ -348,7 +338,7 @@ int core_unmap(struct folio *folio)
 	int left;
 
 	folio_lock(folio);
-	try_to_unmap(folio, 0);
+	core_unmap_locked(folio);
 	left = folio_mapcount(folio);
 	folio_unlock(folio);
 
@@ -398,7 +388,7 @@ void core_map_again(struct folio *folio)
 #endif
 }
 
-void core_unmap(struct folio *folio)
+void core_unmap_locked(struct folio *folio)
 {
 	try_to_unmap(folio, 0);
 }

@@ -159,6 +159,8 @@ long core_swapoff(unsigned long path);
  * Return: a file descriptor or an errno.
  */
 long core_memfd_secret(size_t size);
+
+/**
  * core_reap - what the OOM reaper does to a mapping of its victim
  * @addr: an address of it, in current->mm
  *
@@ -227,17 +229,10 @@ void core_unmap_to_migrate(struct folio *folio);
 void core_map_again(struct folio *folio);
 
 /**
- * core_unmap - try_to_unmap(), as reclaim does
+ * core_unmap_locked - try_to_unmap(), as reclaim does
  * @folio: a locked folio of which the caller has a reference
  */
-void core_unmap(struct folio *folio);
-
-/**
- * core_held - what the thread holds: locks, where they are counted, and RCU
- *
- * Return: a number that is the same before and after what is balanced.
- */
-unsigned int core_held(void);
+void core_unmap_locked(struct folio *folio);
 
 /**
  * core_unlocked - is the lock of an entry of current->mm free?

@@ -44,8 +44,19 @@
 
 #ifndef MODULE
 
+/* A private entry gets bits more; it stays as writable as it was. */
+static pte_t leaf_of_bits(pte_t pte, unsigned int bits)
+{
+	if (bits & BIT_UFFD)
+		pte = pte_swp_mkuffd(pte);
+
+	return bits & BIT_SOFT ? pte_swp_mksoft_dirty(pte) : pte;
+}
+
 static pte_t pte_of_bits(pte_t pte, unsigned int bits)
 {
+	if (!pte_present(pte))
+		return leaf_of_bits(pte, bits);
 	/* What is watched for writes cannot be written to. */
 	if (bits & BIT_UFFD)
 		pte = pte_mkuffd(pte_wrprotect(pte));
@@ -70,6 +81,14 @@ static unsigned int bits_of_pte(pte_t pte)
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
+
+static pmd_t large_leaf_of_bits(pmd_t pmd, unsigned int bits)
+{
+	if (bits & BIT_UFFD)
+		pmd = pmd_swp_mkuffd(pmd);
+
+	return bits & BIT_SOFT ? pmd_swp_mksoft_dirty(pmd) : pmd;
+}
 
 static pmd_t pmd_of_bits(pmd_t pmd, unsigned int bits)
 {
@@ -104,9 +123,15 @@ static void set_pmd_bits(struct vm_area_struct *vma, unsigned long addr,
 			 pmd_t *pmdp, unsigned int bits)
 {
 	spinlock_t *ptl = pmd_lock(vma->vm_mm, pmdp);
-	pmd_t pmd = pmdp_invalidate(vma, addr, pmdp);
+	pmd_t pmd = *pmdp;
 
-	set_pmd_at(vma->vm_mm, addr, pmdp, pmd_of_bits(pmd, bits));
+	if (pmd_present(pmd)) {
+		pmd = pmdp_invalidate(vma, addr, pmdp);
+		pmd = pmd_of_bits(pmd, bits);
+	} else {
+		pmd = large_leaf_of_bits(pmd, bits);
+	}
+	set_pmd_at(vma->vm_mm, addr, pmdp, pmd);
 	spin_unlock(ptl);
 }
 
@@ -150,7 +175,7 @@ static void set_pte_bits(struct vm_area_struct *vma, unsigned long addr,
 	spin_unlock(ptl);
 }
 
-/* Give the entry of a page of system memory other bits. */
+/* Give the entry of a page other bits, and one of a private page more. */
 static void set_bits(unsigned long addr, unsigned int bits)
 {
 	struct mm_struct *mm = current->mm;
@@ -488,10 +513,92 @@ static void bits_follow_a_large_folio(struct kunit *test)
 		send_large(test, test->param_value, bits);
 }
 
+/**
+ * struct denial - private memory that may not be written to any more
+ * @name: in the case's name
+ * @large: it is a large folio
+ * @from: first page for which it is so
+ * @to: the page behind the last one
+ */
+struct denial {
+	const char *name;
+	bool large;
+	unsigned long from;
+	unsigned long to;
+};
+
+static const struct denial denials[] = {
+	{ "page", false, 0, 1 },
+	{ "folio", true, 0, NR_LARGE },
+	{ "part_of_folio", true, 1, 3 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(denial, denials, name);
+
+static void expect_denied(struct kunit *test, unsigned long addr, bool denied,
+			  unsigned int bits, const char *step)
+{
+	struct seen seen = migrate_see(current->mm, addr);
+
+	KUNIT_EXPECT_EQ_MSG(test, seen.kind, SEEN_PRIVATE, "0x%lx %s", addr,
+			    step);
+	KUNIT_EXPECT_EQ_MSG(test, seen.write, !denied, "0x%lx %s: writable",
+			    addr, step);
+	/* Whether it is soft-dirty is not promised. */
+	KUNIT_EXPECT_EQ_MSG(test, get_bits(addr) & BIT_UFFD, bits & BIT_UFFD,
+			    "0x%lx %s: bit of userfaultfd", addr, step);
+}
+
+/*
+ * "mm/huge_memory: preserve pmd_swp_uffd_wp on device-private PMD downgrade",
+ * which fixes 368076f52ebe: B24. mprotect() takes away the right to write, not
+ * what userfaultfd has asked for.
+ */
+static void read_only_entry_keeps_the_uffd_bit(struct kunit *test)
+{
+	const struct denial *denial = test->param_value;
+	unsigned long nr = denial->large ? NR_LARGE : 1, addr, from, len;
+	struct large large;
+	struct toy *toy;
+	unsigned int bits;
+
+	migrate_suite_requires(test);
+	DMIRROR_REQUIRES_CONFIG(test, HAVE_ARCH_USERFAULTFD_WP);
+	for (bits = 0; bits <= NR_BITS; bits++) {
+		if (denial->large) {
+			large = large_get(test, SEEN_PRIVATE);
+			toy = large.toy;
+			addr = large.addr;
+		} else {
+			toy = toy_get(test, MEMORY_DEVICE_PRIVATE, TOY_PAGES);
+			addr = dmirror_user_map(test, 1, RW);
+			stamp_write(test, addr, 1);
+			toy_to_device(test, toy, addr, 1);
+		}
+		from = addr + denial->from * PAGE_SIZE;
+		len = (denial->to - denial->from) * PAGE_SIZE;
+		set_bits(addr, bits);
+		expect_denied(test, addr, false, bits, "before");
+
+		DMIRROR_ASSERT_OK(test, user_mprotect(from, len, PROT_READ),
+				  "mprotect(PROT_READ)");
+		expect_denied(test, from, true, bits, "after PROT_READ");
+		if (denial->from)
+			expect_denied(test, addr, false, bits,
+				      "beside PROT_READ");
+		DMIRROR_ASSERT_OK(test, user_mprotect(from, len, RW),
+				  "mprotect(PROT_WRITE)");
+		expect_denied(test, from, true, bits, "after PROT_WRITE");
+		dmirror_user_unmap(test, addr, nr);
+		toy_put(test, toy);
+	}
+}
+
 static struct kunit_case migrate_bits_cases[] = {
 	KUNIT_CASE_PARAM(bits_follow_the_page, trip_gen_params),
 	KUNIT_CASE_PARAM(bits_of_a_second_mapping_follow, kind_gen_params),
 	DMIRROR_CASE_PARAM_SLOW(bits_follow_a_large_folio, tour_gen_params),
+	KUNIT_CASE_PARAM(read_only_entry_keeps_the_uffd_bit, denial_gen_params),
 	{}
 };
 

@@ -271,6 +271,7 @@ static void collect_once(struct scene *scene, const struct content *content,
 
 	attempt_init(test, &attempt, owner, scene->addr, 3, flags);
 	DMIRROR_EXPECT_ERRNO(test, attempt_abort(&attempt), 0, "collect");
+	attempt_expect_balance(test, &attempt, "that was aborted");
 	for (i = 0; i < 3; i++) {
 		unsigned long want = 0;
 
@@ -307,6 +308,7 @@ static void touch_by_migration(struct scene *scene, struct seen *seen)
 		     SYSTEM | PRIVATE | COHERENT);
 	DMIRROR_EXPECT_ERRNO(scene->test, attempt_abort(&attempt), 0,
 			     "collect");
+	attempt_expect_balance(scene->test, &attempt, "that was aborted");
 	user_lru_drain();
 	for (i = 0; i < 3; i++)
 		seen[i] = migrate_see(current->mm,
@@ -369,6 +371,7 @@ static void several_owners_in_one_range(struct kunit *test)
 		attempt_init(test, &attempt, ours, addr, 5, flags);
 		DMIRROR_EXPECT_ERRNO(test, attempt_abort(&attempt), 0,
 				     "collect");
+		attempt_expect_balance(test, &attempt, "that was aborted");
 		for (i = 0; i < 5; i++)
 			attempt_expect_src(test, &attempt, attempt.setup, i,
 					   want[i], "after setup");

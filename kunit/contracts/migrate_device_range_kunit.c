@@ -10,6 +10,7 @@
 #include <linux/pagemap.h>
 
 #include "../user.h"
+#include "core_mm.h"
 #include "migrate_large.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -283,33 +284,108 @@ static void page_frames_may_be_in_any_order(struct kunit *test)
 	dmirror_user_check(test, eviction.addr, NR, 1, "afterwards");
 }
 
+static const char * const failure_names[] = {
+	[FAIL_HELD] = "held",
+	[FAIL_NO_PAGES] = "without migrate_device_pages()",
+	[FAIL_NO_DST] = "without destinations",
+	[FAIL_DST_FREED] = "with destinations that were freed",
+	[FAIL_LATE_REFERENCE] = "held later",
+};
+
+static void hold_all(const struct eviction *eviction, bool hold)
+{
+	unsigned long i;
+
+	for (i = 0; i < NR; i++)
+		if (hold)
+			get_page(pfn_to_page(eviction->first + i));
+		else
+			put_page(pfn_to_page(eviction->first + i));
+}
+
+/* An eviction that comes to nothing, of all pages. */
+static void evict_fail(struct eviction *eviction, bool pfns,
+		       enum failure failure)
+{
+	if (failure == FAIL_HELD)
+		hold_all(eviction, true);
+	evict_collect(eviction, pfns);
+	if (failure != FAIL_NO_DST && failure != FAIL_NO_PAGES)
+		evict_choose(eviction, failure == FAIL_DST_FREED ? 0 :
+			     ULONG_MAX);
+	if (failure == FAIL_LATE_REFERENCE)
+		hold_all(eviction, true);
+	if (failure == FAIL_NO_PAGES)
+		migrate_device_finalize(eviction->src, eviction->dst, NR);
+	else
+		evict_pages(eviction);
+	if (failure == FAIL_HELD || failure == FAIL_LATE_REFERENCE)
+		hold_all(eviction, false);
+}
+
+/* At every step at which a driver may stop: all of it is where it was. */
+static void any_failure_leaves_pages_as_they_were(struct kunit *test)
+{
+	const struct way *way = test->param_value;
+	struct seen before[NR], want;
+	struct eviction eviction;
+	enum failure failure;
+	struct books books;
+	unsigned int held;
+	unsigned long i;
+
+	eviction_init(test, &eviction, way->kind->type);
+	books = migrate_books(current->mm);
+	for (failure = 0; failure < ARRAY_SIZE(failure_names); failure++) {
+		const char *step = failure_names[failure];
+
+		for (i = 0; i < NR; i++)
+			before[i] = migrate_see_settled(addr_of(&eviction, i));
+		held = core_held();
+		evict_fail(&eviction, way->pfns, failure);
+		KUNIT_EXPECT_EQ_MSG(test, core_held(), held,
+				    "locks and preemption after an eviction %s",
+				    step);
+		KUNIT_EXPECT_EQ_MSG(test, eviction.toy->out, NR,
+				    "device pages in use after an eviction %s",
+				    step);
+		for (i = 0; i < NR; i++) {
+			want = migrate_seen_back(&before[i]);
+			migrate_expect_still(test, addr_of(&eviction, i), &want,
+					     step);
+		}
+		migrate_expect_books(test, &books, step);
+		dmirror_buf_check(test, toy_data(pfn_to_page(eviction.first)),
+				  eviction.addr, NR, 1, step);
+	}
+	dmirror_user_check(test, eviction.addr, NR, 1, "at the end");
+}
+
 /**
  * struct other_mm - what a child saw
  * @addr: NR pages
  * @seen: of each of them
- * @sum: first words of all of them
+ * @words: the first one of each of them
  */
 struct other_mm {
 	unsigned long addr;
 	struct seen seen[NR];
-	u64 sum;
+	u64 words[NR];
 };
 
 static int look_at_all(void *data)
 {
 	struct other_mm *other = data;
 	unsigned long i;
-	u64 word;
 
-	other->sum = 0;
 	for (i = 0; i < NR; i++) {
 		void __user *at = (void __user *)other->addr + i * PAGE_SIZE;
 
 		other->seen[i] = migrate_see(current->mm,
 					     other->addr + i * PAGE_SIZE);
-		if (copy_from_user(&word, at, sizeof(word)))
+		if (copy_from_user(&other->words[i], at,
+				   sizeof(other->words[i])))
 			return -EFAULT;
-		other->sum += word;
 	}
 
 	return 0;
@@ -326,15 +402,16 @@ static void pages_of_several_mms_come_home(struct kunit *test)
 	int forked, ret = -EINVAL;
 	struct eviction eviction;
 	struct user_child child;
+	u64 words[NR];
 	unsigned long i;
-	u64 sum;
 
 	eviction_init(test, &eviction, way->kind->type);
 	other.addr = eviction.addr;
 	/* What the child has to see: once at home, then back again. */
 	dmirror_user_check(test, eviction.addr, NR, 1, "before");
-	look_at_all(&other);
-	sum = other.sum;
+	DMIRROR_ASSERT_OK(test, look_at_all(&other), "a look at all");
+	memcpy(words, other.words, sizeof(words));
+	memset(other.words, 0, sizeof(other.words));
 	toy_evict(eviction.toy);
 	toy_to_device(test, eviction.toy, eviction.addr, NR);
 	forked = user_fork(&child);
@@ -349,12 +426,15 @@ static void pages_of_several_mms_come_home(struct kunit *test)
 	}
 	DMIRROR_ASSERT_OK(test, forked, "fork");
 	DMIRROR_EXPECT_ERRNO(test, ret, 0, "what the child did");
-	KUNIT_EXPECT_EQ_MSG(test, other.sum, sum, "what the child read");
 	KUNIT_EXPECT_EQ_MSG(test, eviction.toy->out, 0UL,
 			    "device pages in use");
 	for (i = 0; i < NR; i++) {
 		struct seen *seen = &other.seen[i];
 
+		KUNIT_EXPECT_EQ_MSG(test, other.words[i], words[i],
+				    "first word of page %lu at 0x%lx in the child after the eviction: got 0x%llx wanted 0x%llx",
+				    i, addr_of(&eviction, i), other.words[i],
+				    words[i]);
 		KUNIT_EXPECT_EQ_MSG(test, seen->kind, SEEN_RAM, "page %lu", i);
 		KUNIT_EXPECT_EQ_MSG(test, seen->maps, i < 2 ? 2 : 1,
 				    "mappings of page %lu", i);
@@ -390,6 +470,33 @@ static void big_finish(struct big *big)
 	migrate_device_pages(args->src, args->dst, big->move.nr);
 	memcpy(big->pages, args->src, big->move.nr * sizeof(*big->pages));
 	migrate_device_finalize(args->src, args->dst, big->move.nr);
+}
+
+/* The first step, for pages in a row. */
+static void big_collect(struct big *big, bool pfns, unsigned long first)
+{
+	unsigned long *src = big->move.args.src, i;
+
+	for (i = 0; i < big->move.nr; i++) {
+		src[i] = pfns ? first + i : ULONG_MAX;
+		big->move.args.dst[i] = 0;
+	}
+	if (pfns)
+		migrate_device_pfns(src, big->move.nr);
+	else
+		migrate_device_range(src, first, big->move.nr);
+}
+
+/* The first entry that names a page or says anything else. */
+static unsigned long first_entry(const struct big *big)
+{
+	unsigned long i;
+
+	for (i = 0; i < big->move.nr; i++)
+		if (big->move.args.src[i])
+			break;
+
+	return i;
 }
 
 /* One entry for a large folio, however it is named. */
@@ -460,23 +567,112 @@ static void range_that_ends_inside_a_folio_leaves_it(struct kunit *test)
 	const struct way *way = test->param_value;
 	struct large large = large_get(test, SEEN_PRIVATE);
 	struct seen before = migrate_see_settled(large.addr);
-	unsigned long nr = NR_LARGE - 1, i, wrong = 0;
+	unsigned long nr = NR_LARGE - 1, wrong, entry;
 	struct big big;
 
 	big_init(test, &big, large.toy, nr);
-	for (i = 0; i < nr; i++)
-		big.move.args.src[i] = before.pfn + i;
-	if (way->pfns)
-		migrate_device_pfns(big.move.args.src, nr);
-	else
-		migrate_device_range(big.move.args.src, before.pfn, nr);
-	for (i = 0; i < nr; i++)
-		wrong += big.move.args.src[i] != 0;
+	big_collect(&big, way->pfns, before.pfn);
+	wrong = first_entry(&big);
+	entry = wrong < nr ? big.move.args.src[wrong] : 0;
 	big_finish(&big);
-	KUNIT_EXPECT_EQ_MSG(test, wrong, 0UL, "entries that name a page");
+	KUNIT_EXPECT_EQ_MSG(test, wrong, nr,
+			    "src[%lu], of 0x%lx, after the first step: got 0x%lx wanted 0",
+			    wrong, large.addr + wrong * PAGE_SIZE, entry);
 	migrate_expect_still(test, large.addr, &before, "afterwards");
 	stamp_check(test, large.addr, NR_LARGE, true, "afterwards");
 	large_end(test, &large);
+}
+
+/* As evict_fail(), of the folio that @big is about. */
+static void big_fail(struct big *big, bool pfns, struct folio *folio,
+		     enum failure failure)
+{
+	struct migrate_vma *args = &big->move.args;
+
+	if (failure == FAIL_HELD)
+		folio_get(folio);
+	big_collect(big, pfns, folio_pfn(folio));
+	if (failure != FAIL_NO_DST && failure != FAIL_NO_PAGES)
+		toy_choose_ram(&big->move);
+	if (failure == FAIL_DST_FREED)
+		attempt_drop(&big->move, 0);
+	if (failure == FAIL_LATE_REFERENCE)
+		folio_get(folio);
+	if (failure == FAIL_NO_PAGES)
+		migrate_device_finalize(args->src, args->dst, big->move.nr);
+	else
+		big_finish(big);
+	if (failure == FAIL_HELD || failure == FAIL_LATE_REFERENCE)
+		folio_put(folio);
+}
+
+/* The same at every step for a large folio. */
+static void any_failure_leaves_a_large_folio_as_it_was(struct kunit *test)
+{
+	const struct way *way = test->param_value;
+	struct large large = large_get(test, SEEN_PRIVATE);
+	struct seen before = migrate_see_settled(large.addr);
+	struct books books = migrate_books(current->mm);
+	enum failure failure;
+	unsigned int held;
+	struct big big;
+
+	big_init(test, &big, large.toy, NR_LARGE);
+	before = migrate_seen_back(&before);
+	for (failure = 0; failure < ARRAY_SIZE(failure_names); failure++) {
+		const char *step = failure_names[failure];
+
+		held = core_held();
+		big_fail(&big, way->pfns,
+			 page_folio(pfn_to_page(before.pfn)), failure);
+		KUNIT_EXPECT_EQ_MSG(test, core_held(), held,
+				    "locks and preemption after an eviction %s",
+				    step);
+		if (!migrate_expect_still(test, large.addr, &before, step))
+			break;
+		migrate_expect_books(test, &books, step);
+		KUNIT_EXPECT_EQ_MSG(test, large.toy->out, NR_LARGE,
+				    "device pages in use after an eviction %s",
+				    step);
+	}
+	stamp_check(test, large.addr, NR_LARGE, true, "at the end");
+	large_end(test, &large);
+}
+
+/*
+ * Nobody waits for a large folio that is locked, nobody unlocks it, and its
+ * entry is 0. Up to 7.3 that is MIGRATE_PFN_COMPOUND, of no page.
+ */
+static void locked_folio_is_left_out(struct kunit *test)
+{
+	const struct way *way = test->param_value;
+	struct large large = large_get(test, SEEN_PRIVATE);
+	struct seen before = migrate_see_settled(large.addr);
+	struct folio *folio = page_folio(pfn_to_page(before.pfn));
+	unsigned long wrong, entry;
+	struct big big;
+	bool locked;
+
+	big_init(test, &big, large.toy, NR_LARGE);
+	folio_lock(folio);
+	big_collect(&big, way->pfns, before.pfn);
+	wrong = first_entry(&big);
+	entry = wrong < NR_LARGE ? big.move.args.src[wrong] : 0;
+	toy_choose_ram(&big.move);
+	big_finish(&big);
+	locked = folio_test_locked(folio);
+	folio_unlock(folio);
+	KUNIT_EXPECT_TRUE_MSG(test, locked, "0x%lx is locked still",
+			      large.addr);
+	migrate_expect_still(test, large.addr, &before, "after the eviction");
+	stamp_check(test, large.addr, NR_LARGE, true, "after the eviction");
+	large_end(test, &large);
+	if (!wrong && entry == MIGRATE_PFN_COMPOUND)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "migrate_device_range() of a locked large folio");
+	KUNIT_EXPECT_EQ_MSG(test, wrong, NR_LARGE,
+			    "src[%lu], of 0x%lx, after the first step: got 0x%lx wanted 0",
+			    wrong, large.addr + wrong * PAGE_SIZE, entry);
 }
 
 /*
@@ -612,12 +808,16 @@ static struct kunit_case migrate_device_range_cases[] = {
 	KUNIT_CASE_PARAM(free_pages_are_left_out, way_gen_params),
 	KUNIT_CASE_PARAM(locked_page_is_left_out, way_gen_params),
 	KUNIT_CASE_PARAM(held_page_stays, way_gen_params),
+	KUNIT_CASE_PARAM(any_failure_leaves_pages_as_they_were, way_gen_params),
 	KUNIT_CASE_PARAM(page_frames_may_be_in_any_order, kind_gen_params),
 	KUNIT_CASE_PARAM(pages_of_several_mms_come_home, way_gen_params),
 	KUNIT_CASE_PARAM(large_folio_comes_home_whole, large_way_gen_params),
 	KUNIT_CASE(large_folio_is_not_cut_for_small_pages),
 	KUNIT_CASE_PARAM(range_that_ends_inside_a_folio_leaves_it,
 			 large_way_gen_params),
+	KUNIT_CASE_PARAM(any_failure_leaves_a_large_folio_as_it_was,
+			 large_way_gen_params),
+	KUNIT_CASE_PARAM(locked_folio_is_left_out, large_way_gen_params),
 	KUNIT_CASE(range_that_begins_inside_a_folio_has_the_rest),
 	KUNIT_CASE(page_where_a_large_folio_was_is_found),
 	KUNIT_CASE(pin_for_long_brings_a_coherent_page_home),

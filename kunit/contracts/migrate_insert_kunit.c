@@ -187,6 +187,7 @@ static void hole_without_a_page_stays(struct kunit *test)
 
 	attempt_init(test, &attempt, toy, addr, 1, SYSTEM);
 	DMIRROR_ASSERT_OK(test, attempt_abort(&attempt), "collect");
+	attempt_expect_balance(test, &attempt, "that was aborted");
 	attempt_expect_src(test, &attempt, attempt.pages, 0, 0, "after pages");
 	migrate_expect_still(test, addr, &before, "without a page for it");
 	migrate_expect_books(test, &books, "without a page for it");

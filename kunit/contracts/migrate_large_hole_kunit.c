@@ -7,6 +7,7 @@
  * Not here: a large hole for which there are small pages, but not for each of
  * its pages. Kernels up to 7.3 look into the page that is missing, and oops.
  */
+#include <linux/highmem.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/rcupdate.h>
@@ -14,6 +15,7 @@
 
 #include "../user.h"
 #include "core_mm.h"
+#include "mem.h"
 #include "migrate_large.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -121,6 +123,7 @@ static void hole_without_a_page_stays(struct kunit *test)
 	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
 		     SYSTEM | (hole->small ? 0 : COMPOUND));
 	DMIRROR_ASSERT_OK(test, attempt_abort(&attempt), "collect");
+	attempt_expect_balance(test, &attempt, "that was aborted");
 	KUNIT_EXPECT_EQ_MSG(test, attempt.cpages, hole->small ? NR_LARGE : 1UL,
 			    "cpages of a hole");
 	KUNIT_EXPECT_EQ(test, attempt.npages, NR_LARGE);
@@ -253,6 +256,141 @@ static void huge_page_in_a_hole_is_not_replaced(struct kunit *test)
 	KUNIT_EXPECT_TRUE_MSG(test, seen.huge, "mapped by a PMD");
 	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, 0UL, "device pages in use");
 	KUNIT_EXPECT_EQ(test, migrate_books(current->mm).anon, NR_LARGE);
+	large_end(test, &large);
+}
+
+/* A large page for a large hole, locked and with one reference. */
+static void give_large(struct toy_move *move, struct page *page)
+{
+	move->args.dst[0] = migrate_pfn(page_to_pfn(page)) |
+			    MIGRATE_PFN_COMPOUND | MIGRATE_PFN_WRITE;
+}
+
+/* Return: as toy_collect(); @free is whether the PMD's lock is, afterwards. */
+static int offer_large(struct attempt *attempt, struct folio *folio, bool *free)
+{
+	int ret = attempt_collect(attempt);
+
+	if (ret)
+		return ret;
+	folio_lock(folio);
+	give_large(&attempt->move, &folio->page);
+	attempt_pages(attempt);
+	*free = core_unlocked(attempt->move.args.start);
+	toy_finish(&attempt->move);
+
+	return 0;
+}
+
+static void expect_refused(struct kunit *test, const struct attempt *attempt,
+			   const struct folio *folio, bool free)
+{
+	unsigned long addr = attempt->move.args.start, i;
+
+	attempt_expect_src(test, attempt, attempt->setup, 0, LARGE_HOLE,
+			   "after setup");
+	for (i = 0; i < NR_LARGE; i++)
+		if (attempt->pages[i] & MIGRATE_PFN_MIGRATE)
+			break;
+	KUNIT_EXPECT_EQ_MSG(test, i, NR_LARGE, "0x%lx went to the folio",
+			    addr + i * PAGE_SIZE);
+	KUNIT_EXPECT_TRUE_MSG(test, free, "0x%lx: the PMD's lock is held",
+			      addr);
+	KUNIT_EXPECT_EQ_MSG(test, migrate_see(current->mm, addr).kind,
+			    SEEN_NOTHING, "0x%lx", addr);
+	KUNIT_EXPECT_EQ_MSG(test, folio_ref_count(folio), 1,
+			    "references of the folio");
+	KUNIT_EXPECT_FALSE_MSG(test, folio_test_locked(folio), "the folio");
+	KUNIT_EXPECT_EQ_MSG(test, folio_order(folio), (unsigned int)PMD_ORDER,
+			    "order of the folio");
+#ifdef CONFIG_MEMCG
+	KUNIT_EXPECT_EQ_MSG(test, folio->memcg_data, 0UL,
+			    "memory cgroup of the folio");
+#endif
+}
+
+/*
+ * No destination: a folio of other device memory than private and coherent. It
+ * goes back to where it came from, and so does the table that was for the PMD.
+ */
+static void hole_gets_no_folio_of_another_kind(struct kunit *test)
+{
+	struct large large = large_hole(test, RW);
+	struct mem *mem = mem_new(test, MEMORY_DEVICE_GENERIC, 1);
+	struct books books = { };
+	struct attempt attempt;
+	struct folio *folio;
+	unsigned int round;
+	bool free = false;
+
+	if (MEM_UNIT_PAGES != NR_LARGE)
+		kunit_skip(test, "needs memory as large as what a PMD maps");
+	mem->pagemap.vmemmap_shift = PMD_ORDER;
+	DMIRROR_ASSERT_OK(test, mem_add(mem), "memremap_pages");
+	folio = page_folio(mem_page(mem, 0));
+	/* The first time there may be no table of PMDs yet, which stays. */
+	for (round = 0; round < 2; round++) {
+		attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+			     SYSTEM | COMPOUND);
+		DMIRROR_ASSERT_OK(test, offer_large(&attempt, folio, &free),
+				  "collect");
+		expect_refused(test, &attempt, folio, free);
+		if (round)
+			migrate_expect_books(test, &books, "the second time");
+		books = migrate_books(current->mm);
+	}
+	mem_del(mem);
+	stamp_check(test, large.addr, NR_LARGE, false, "afterwards");
+	large_end(test, &large);
+}
+
+/* A large page of system memory for a large hole: it is as if it was faulted. */
+static void hole_gets_a_large_page_of_ram(struct kunit *test)
+{
+	struct large large = large_hole(test, RW);
+	struct seen seen, want = {
+		.kind = SEEN_RAM, .huge = true, .write = true, .dirty = true,
+		.exclusive = true, .anon = true, .lru = true,
+		.order = PMD_ORDER, .refs = 1, .maps = 1,
+	};
+	struct books books = migrate_books(current->mm);
+	struct folio *folio = NULL;
+	struct attempt attempt;
+	unsigned long i;
+	int ret;
+
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+		     SYSTEM | COMPOUND);
+	ret = attempt_collect(&attempt);
+	if (!ret) {
+		folio = folio_alloc(GFP_HIGHUSER_MOVABLE, PMD_ORDER);
+		for (i = 0; folio && i < NR_LARGE; i++)
+			memset_page(folio_page(folio, i), 0, 0, PAGE_SIZE);
+		if (folio) {
+			folio_lock(folio);
+			want.pfn = folio_pfn(folio);
+			give_large(&attempt.move, &folio->page);
+		}
+		attempt_pages(&attempt);
+		toy_finish(&attempt.move);
+	}
+	DMIRROR_ASSERT_OK(test, ret, "collect");
+	KUNIT_ASSERT_NOT_NULL(test, folio);
+
+	seen = migrate_see_settled(large.addr);
+	/* What a new entry is besides is the architecture's. */
+	want.young = seen.young;
+	want.soft_dirty = seen.soft_dirty;
+	want.folio_dirty = seen.folio_dirty;
+	want.active = seen.active;
+	migrate_expect_seen(test, large.addr, &seen, &want, "in the hole");
+	books.anon += NR_LARGE;
+	books.tables = migrate_books(current->mm).tables;
+	migrate_expect_books(test, &books, "with the page");
+	stamp_check(test, large.addr, NR_LARGE, false, "in the hole");
+	stamp_write(test, large.addr, NR_LARGE);
+	toy_to_device(test, large.toy, large.addr, NR_LARGE);
+	stamp_check(test, large.addr, NR_LARGE, true, "after it moved");
 	large_end(test, &large);
 }
 
@@ -489,6 +627,8 @@ static struct kunit_case migrate_large_hole_cases[] = {
 	KUNIT_CASE(filled_hole_gets_no_large_page),
 	KUNIT_CASE(small_pages_fill_the_rest_of_a_hole),
 	KUNIT_CASE(huge_page_in_a_hole_is_not_replaced),
+	KUNIT_CASE(hole_gets_no_folio_of_another_kind),
+	KUNIT_CASE(hole_gets_a_large_page_of_ram),
 	KUNIT_CASE(unstable_mm_gets_no_large_page),
 	KUNIT_CASE(every_large_hole_is_selected),
 	KUNIT_CASE(fault_on_a_large_folio_brings_one_page_home),

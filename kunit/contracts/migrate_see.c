@@ -11,6 +11,7 @@
 #include <linux/pgtable.h>
 
 #include "../user.h"
+#include "core_mm.h"
 
 const struct device_kind device_kinds[2] = {
 	{
@@ -281,6 +282,7 @@ struct books migrate_books(struct mm_struct *mm)
 		.file = get_mm_counter_sum(mm, MM_FILEPAGES),
 		.shmem = get_mm_counter_sum(mm, MM_SHMEMPAGES),
 		.swap = get_mm_counter_sum(mm, MM_SWAPENTS),
+		.tables = mm_pgtables_bytes(mm),
 	};
 }
 
@@ -292,9 +294,10 @@ void migrate_expect_books(struct kunit *test, const struct books *want,
 	if (!memcmp(&got, want, sizeof(got)))
 		return;
 	KUNIT_FAIL(test,
-		   "counters of the mm %s: got anon %lu file %lu shmem %lu swap %lu, wanted anon %lu file %lu shmem %lu swap %lu",
-		   step, got.anon, got.file, got.shmem, got.swap, want->anon,
-		   want->file, want->shmem, want->swap);
+		   "counters of the mm %s: got anon %lu file %lu shmem %lu swap %lu tables %lu, wanted anon %lu file %lu shmem %lu swap %lu tables %lu",
+		   step, got.anon, got.file, got.shmem, got.swap, got.tables,
+		   want->anon, want->file, want->shmem, want->swap,
+		   want->tables);
 }
 
 void attempt_init(struct kunit *test, struct attempt *attempt, struct toy *toy,
@@ -340,14 +343,25 @@ void attempt_pages(struct attempt *attempt)
 
 int attempt_abort(struct attempt *attempt)
 {
+	unsigned int before = core_held();
 	int ret = attempt_collect(attempt);
 
-	if (ret)
-		return ret;
-	attempt_pages(attempt);
-	toy_finish(&attempt->move);
+	if (!ret) {
+		attempt_pages(attempt);
+		toy_finish(&attempt->move);
+	}
+	attempt->unbalanced = core_held() != before;
 
-	return 0;
+	return ret;
+}
+
+void attempt_expect_balance(struct kunit *test, const struct attempt *attempt,
+			    const char *step)
+{
+	KUNIT_EXPECT_FALSE_MSG(test, attempt->unbalanced,
+			       "locks, RCU or preemption held after [0x%lx,0x%lx) flags 0x%lx %s",
+			       attempt->move.args.start, attempt->end,
+			       attempt->move.args.flags, step);
 }
 
 void attempt_expect_src(struct kunit *test, const struct attempt *attempt,
@@ -370,15 +384,17 @@ void attempt_choose(struct toy_move *move, enum seen_kind from)
 
 int attempt_carry_out(struct attempt *attempt, enum seen_kind from)
 {
+	unsigned int before = core_held();
 	int ret = attempt_collect(attempt);
 
-	if (ret)
-		return ret;
-	attempt_choose(&attempt->move, from);
-	attempt_pages(attempt);
-	toy_finish(&attempt->move);
+	if (!ret) {
+		attempt_choose(&attempt->move, from);
+		attempt_pages(attempt);
+		toy_finish(&attempt->move);
+	}
+	attempt->unbalanced = core_held() != before;
 
-	return 0;
+	return ret;
 }
 
 void attempt_drop(struct toy_move *move, unsigned long i)
@@ -396,6 +412,7 @@ int attempt_fail(struct attempt *attempt, enum failure failure,
 		 const struct seen *seen)
 {
 	struct folio *folio = page_folio(pfn_to_page(seen->pfn));
+	unsigned int before = core_held();
 	int ret;
 
 	if (failure == FAIL_HELD)
@@ -417,5 +434,6 @@ int attempt_fail(struct attempt *attempt, enum failure failure,
 out:
 	if (failure == FAIL_HELD)
 		folio_put(folio);
+	attempt->unbalanced = core_held() != before;
 	return ret;
 }

@@ -136,12 +136,14 @@ bool migrate_expect_still(struct kunit *test, unsigned long addr,
  * @file: MM_FILEPAGES
  * @shmem: MM_SHMEMPAGES
  * @swap: MM_SWAPENTS
+ * @tables: bytes of page tables
  */
 struct books {
 	unsigned long anon;
 	unsigned long file;
 	unsigned long shmem;
 	unsigned long swap;
+	unsigned long tables;
 };
 
 /**
@@ -169,6 +171,8 @@ void migrate_expect_books(struct kunit *test, const struct books *want,
  * @cpages: what migrate_vma_setup() said
  * @npages: what migrate_vma_setup() said
  * @end: what migrate_vma_setup() said
+ * @unbalanced: other locks are held after it than before, or RCU, or a
+ *	preemption count
  */
 struct attempt {
 	struct toy_move move;
@@ -177,6 +181,7 @@ struct attempt {
 	unsigned long cpages;
 	unsigned long npages;
 	unsigned long end;
+	bool unbalanced;
 };
 
 /**
@@ -266,6 +271,15 @@ void attempt_drop(struct toy_move *move, unsigned long i);
  */
 int attempt_fail(struct attempt *attempt, enum failure failure,
 		 const struct seen *seen);
+
+/**
+ * attempt_expect_balance - check that nothing is held that was not before
+ * @test: the case
+ * @attempt: a migration that was carried out, aborted or has failed
+ * @step: what it was, for the message
+ */
+void attempt_expect_balance(struct kunit *test, const struct attempt *attempt,
+			    const char *step);
 
 /**
  * attempt_expect_src - check one entry of src[]

@@ -202,6 +202,7 @@ static void entry_comes_back_as_it_was(struct kunit *test)
 				     attempt_fail(&attempt, restore->failure,
 						  &before),
 				     0, step);
+		attempt_expect_balance(test, &attempt, step);
 		if (!migrate_expect_still(test, subject.addr, &want, step))
 			break;
 		KUNIT_EXPECT_EQ_MSG(test, subject.toy->out, out,
@@ -484,12 +485,59 @@ static void clean_device_page_comes_home_clean(struct kunit *test)
 	dmirror_user_check(test, addr, NR, 1, "at home");
 }
 
+/*
+ * "Isolate pages from the LRU": what somebody else has isolated stays, and his
+ * it is; the page beside it goes.
+ */
+static void page_off_the_lru_stays(struct kunit *test)
+{
+	struct attempt attempt;
+	struct seen before[2], off, want;
+	struct folio *folio;
+	unsigned long addr;
+	struct toy *toy;
+	int ret;
+
+	migrate_suite_requires(test);
+	toy = toy_get(test, MEMORY_DEVICE_PRIVATE, TOY_PAGES);
+	addr = dmirror_user_map(test, 2, RW);
+	dmirror_user_fill(test, addr, 2, 1);
+	before[0] = migrate_see_settled(addr);
+	before[1] = migrate_see_settled(addr + PAGE_SIZE);
+	folio = page_folio(pfn_to_page(before[0].pfn));
+	KUNIT_ASSERT_TRUE_MSG(test, before[0].lru, "0x%lx before", addr);
+	attempt_init(test, &attempt, toy, addr, 2, SYSTEM);
+
+	folio_clear_lru(folio);
+	ret = attempt_carry_out(&attempt, SEEN_RAM);
+	off = migrate_see(current->mm, addr);
+	folio_set_lru(folio);
+
+	DMIRROR_ASSERT_OK(test, ret, "collect");
+	attempt_expect_balance(test, &attempt, "with a page off the LRU");
+	KUNIT_EXPECT_EQ_MSG(test, attempt.cpages, 1UL, "pages collected");
+	attempt_expect_src(test, &attempt, attempt.setup, 0, 0, "after setup");
+	attempt_expect_src(test, &attempt, attempt.setup, 1,
+			   migrate_pfn(before[1].pfn) | MIGRATE_PFN_MIGRATE |
+			   MIGRATE_PFN_WRITE, "after setup");
+	want = migrate_seen_back(&before[0]);
+	want.lru = false;
+	migrate_expect_seen(test, addr, &off, &want, "off the LRU");
+	want.lru = true;
+	migrate_expect_still(test, addr, &want, "on the LRU again");
+	KUNIT_EXPECT_EQ_MSG(test,
+			    migrate_see(current->mm, addr + PAGE_SIZE).kind,
+			    SEEN_PRIVATE, "0x%lx, beside it", addr + PAGE_SIZE);
+	dmirror_user_check(test, addr, 2, 1, "at the end");
+}
+
 static struct kunit_case migrate_unmap_cases[] = {
 	KUNIT_CASE_PARAM(entry_comes_back_as_it_was, restore_gen_params),
 	KUNIT_CASE_PARAM(moved_page_keeps_what_the_entry_said, kind_gen_params),
 	KUNIT_CASE_PARAM(any_subset_moves, home_gen_params),
 	KUNIT_CASE_PARAM(source_is_freed_and_not_put_on_the_lru,
 			 home_gen_params),
+	KUNIT_CASE(page_off_the_lru_stays),
 	KUNIT_CASE(active_page_stays_active),
 	KUNIT_CASE(locked_memory_stays_locked),
 	KUNIT_CASE_PARAM(clean_device_page_comes_home_clean, kind_gen_params),

@@ -12,12 +12,12 @@
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 
+#include "../uffd.h"
 #include "../user.h"
 #include "core_mm.h"
 #include "notify.h"
 #include "swapdev.h"
 #include "toy.h"
-#include "uffd.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 

@@ -104,6 +104,7 @@ static void expect_restored(struct kunit *test, unsigned long addr,
 	want.dirty = false;
 	want.young = false;
 	want.huge = false;
+	want.exclusive = true;
 	want.refs = nr;
 	want.maps = nr;
 	/* It was looked up. */
@@ -198,9 +199,12 @@ static void exclusive_entry_is_unmapped_like_a_page(struct kunit *test)
 	/* The lookup was for writing. */
 	if (!fate->dirty)
 		folio_test_clear_dirty(folio);
-	core_unmap(folio);
+	core_unmap_locked(folio);
 	unmapped = stage_of(folio, addr);
 	swapbacked[1] = folio_test_swapbacked(folio);
+	/* Reclaim has it off the LRU, where it would be on the wrong list. */
+	if (swapbacked[1] && !swapbacked[0])
+		folio_clear_swapbacked(folio);
 	let_go(folio);
 
 	expect_stage(test, addr, &exclusive, SEEN_OTHER, 1, "when exclusive");

@@ -267,6 +267,7 @@ static void page_of_the_swap_cache_that_fails_is_restored(struct kunit *test)
 	ret = attempt_fail(&attempt, stay->failure, &before);
 	after = migrate_see_settled(s.addr);
 	DMIRROR_ASSERT_OK(test, ret, "collect");
+	attempt_expect_balance(test, &attempt, stay->name);
 	want = migrate_seen_back(&before);
 	if (stay->leaves) {
 		want.refs--;
