@@ -15,13 +15,14 @@
 
 #define NR PEER_PAGES
 
-static struct device *device(struct kunit *test)
+static struct device *client(struct kunit *test)
 {
 	struct device *dev;
 
 	DMIRROR_REQUIRES_CONFIG(test, HAS_DMA);
 	dev = kunit_device_register(test, "hmm_p2pdma");
-	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR(dev), "device: got %pe", dev);
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR(dev),
+			       "kunit_device_register: got %pe", dev);
 	DMIRROR_ASSERT_OK(test, dma_set_mask_and_coherent(dev,
 							  DMA_BIT_MASK(64)),
 			  "64 bits of DMA");
@@ -85,7 +86,7 @@ static void page_goes_the_way_that_there_is(struct kunit *test)
 	const struct peer_way *way = test->param_value;
 	struct peer *peer = peer_get(test);
 	struct hmm_probe *probe = hmm_probe_get(test, NR);
-	struct device *dev = device(test);
+	struct device *dev = client(test);
 	struct peer_round round[NR];
 	struct hmm_dma_map map = { };
 	unsigned long i;
@@ -114,7 +115,7 @@ static void way_survives_a_fault(struct kunit *test)
 	struct peer *peer = peer_get(test);
 	struct hmm_probe *probe = hmm_probe_get(test, NR);
 	struct pci_p2pdma_map_state state = peer_state(peer, way);
-	struct device *dev = device(test);
+	struct device *dev = client(test);
 	unsigned long before = 0, after = 0, other = 0;
 	struct hmm_dma_map map = { };
 	bool unmapped = false;
@@ -149,7 +150,7 @@ static void page_of_ram_goes_no_way(struct kunit *test)
 	struct peer *peer = peer_get(test);
 	struct pci_p2pdma_map_state state = peer_state(peer, way);
 	struct pci_p2pdma_map_state was = state;
-	struct device *dev = device(test);
+	struct device *dev = client(test);
 	struct page *page = alloc_page(GFP_KERNEL);
 	unsigned long in, out;
 	struct hmm_dma_map map = { };
