@@ -311,7 +311,7 @@ static void expect_refused(struct kunit *test, const struct attempt *attempt,
 
 /*
  * No destination: a folio of other device memory than private and coherent. It
- * goes back to where it came from, and so does the table that was for the PMD.
+ * goes back to where it came from, uncharged.
  */
 static void hole_gets_no_folio_of_another_kind(struct kunit *test)
 {
@@ -344,7 +344,7 @@ static void hole_gets_no_folio_of_another_kind(struct kunit *test)
 	large_end(test, &large);
 }
 
-/* A large page of system memory for a large hole: it is as if it was faulted. */
+/* System memory for a large hole: as if the CPU had asked for it. */
 static void hole_gets_a_large_page_of_ram(struct kunit *test)
 {
 	struct large large = large_hole(test, RW);

@@ -843,7 +843,7 @@ static void shared_folio_moves_for_both(struct kunit *test)
 	KUNIT_EXPECT_TRUE_MSG(test, after.huge, "after it moved");
 	stamp_check(test, large.addr, NR_LARGE, true, "after the child");
 	large_end(test, &large);
-	/* At most one for each mapping. */
+	/* One for each mapping whose entry is soft-dirty. */
 	if (warnings && warnings <= before.maps && where->seen == SEEN_RAM &&
 	    large_leaf_looks_writable())
 		DMIRROR_KNOWN_DEFECT(test,
