@@ -6,6 +6,7 @@
  */
 #include <linux/memcontrol.h>
 #include <linux/mman.h>
+#include <linux/rcupdate.h>
 #include <linux/swap.h>
 #include <linux/uaccess.h>
 
@@ -94,11 +95,17 @@ KUNIT_ARRAY_PARAM_DESC(charge, charges, name);
 /* Whom the page at an address is charged to. */
 static struct mem_cgroup *charged(unsigned long addr, struct seen *seen)
 {
+	struct mem_cgroup *memcg;
+
 	*seen = migrate_see_settled(addr);
 	if (seen->kind != SEEN_RAM && seen->kind != SEEN_PRIVATE)
 		return NULL;
+	/* It is compared only, and will not go away. */
+	rcu_read_lock();
+	memcg = folio_memcg(page_folio(pfn_to_page(seen->pfn)));
+	rcu_read_unlock();
 
-	return folio_memcg(page_folio(pfn_to_page(seen->pfn)));
+	return memcg;
 }
 
 /* The charge goes with the page, to the device too, and comes back: C3. */
