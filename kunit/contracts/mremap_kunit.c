@@ -252,6 +252,25 @@ static void eviction_finds_the_new_place(struct kunit *test)
 	ground_count(test, &ground, ground.nr, 0, "after the eviction");
 }
 
+/*
+ * "mm/page_vma_mapped: fix device-private PMD handling", which fixes
+ * 65edfda6f3f2: B23. It finds all of a folio that two page tables map.
+ */
+static void eviction_finds_both_tables(struct kunit *test)
+{
+	struct ground ground = ground_of_case(test), there;
+	struct core_sight home = by_pte(&ground);
+
+	there = moved(test, &ground, 0, ground.nr, ground.nr, 0,
+		      target_of_case(test, &ground, ground.nr / 2));
+	KUNIT_EXPECT_EQ_MSG(test, toy_evict(ground.toy), 0UL,
+			    "device pages in use after the eviction");
+	home.place = CORE_RAM;
+	ground_look(test, &there, 0, ground.nr, home, "after the eviction");
+	ground_count(test, &ground, ground.nr, 0, "after the eviction");
+	ground_read(test, &there, 0, ground.nr, 1, "after the eviction");
+}
+
 static struct kunit_case mremap_cases[] = {
 	KUNIT_CASE_PARAM(whole_moves_as_it_is, ground_every_kind),
 	KUNIT_CASE_PARAM(part_moves_alone, ground_every_kind),
@@ -262,6 +281,7 @@ static struct kunit_case mremap_cases[] = {
 	KUNIT_CASE_PARAM(mapping_is_left_empty, ground_every_kind),
 	KUNIT_CASE_PARAM(moves_during_an_eviction, ground_every_kind),
 	KUNIT_CASE_PARAM(eviction_finds_the_new_place, ground_every_kind),
+	KUNIT_CASE_PARAM(eviction_finds_both_tables, ground_every_kind),
 	{}
 };
 
