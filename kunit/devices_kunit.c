@@ -120,8 +120,23 @@ static void expect_nothing(struct kunit *test,
 	}
 }
 
+/* How much memory a device grows by, and how much it may have. */
+static void expect_size(struct kunit *test, const struct dmirror_devices *all,
+			unsigned int nr, u64 chunk, u64 limit)
+{
+	const struct dmirror_devmem *devmem = &all->devices[nr]->devmem;
+	u64 grows = (u64)devmem->chunk_pages << PAGE_SHIFT;
+
+	KUNIT_EXPECT_EQ_MSG(test, grows, chunk, "step of device %u in bytes",
+			    nr);
+	KUNIT_EXPECT_EQ_MSG(test, grows * devmem->max_chunks, limit,
+			    "limit of device %u in bytes", nr);
+}
+
 static void private_devices_need_no_parameter(struct kunit *test)
 {
+	unsigned int order = dmirror_mm_large_order(MEMORY_DEVICE_PRIVATE);
+	const u64 step = max_t(u64, SZ_64M, (u64)PAGE_SIZE << order);
 	const struct dmirror_devices_config config = config_of();
 	struct dmirror_devices *all = devices_get(test);
 	unsigned int round;
@@ -131,6 +146,8 @@ static void private_devices_need_no_parameter(struct kunit *test)
 		DMIRROR_ASSERT_OK(test, dmirror_devices_create(all, &config),
 				  "devices");
 		expect_devices(test, all, DMIRROR_NR_PRIVATE);
+		expect_size(test, all, round % DMIRROR_NR_PRIVATE, step,
+			    64 * step);
 		first = all->first_devt;
 		dmirror_devices_destroy(all);
 		expect_open(test, first, 0, -ENXIO, "after the end");
@@ -176,6 +193,8 @@ static void coherent_devices_are_where_they_were_told(struct kunit *test)
 						      PROT_WRITE);
 		struct dmirror_bench bench;
 
+		expect_size(test, all, nr, min(SZ_64M, config.spm_size),
+			    config.spm_size);
 		dmirror_user_fill(test, addr, 1, 1);
 		bench = bench_on(test, &all->devices[nr]->devmem, addr);
 		bench_to_device(test, &bench, addr, 1);
