@@ -126,7 +126,7 @@ struct page *dmirror_pt_lookup(struct dmirror_pt *pt, unsigned long vpn,
 /**
  * dmirror_pt_any_exclusive - is there an exclusive entry
  * @pt: the table, @pt->lock held
- * @start: first virtual page number; where to go on on return, @end if all
+ * @start: first virtual page number; on return where to go on, @end if all
  *	were looked at
  * @end: one past the last
  *

@@ -510,7 +510,7 @@ long core_swapoff(unsigned long path)
 /* No architecture has secret memory and no wrappers of system calls. */
 long core_memfd_secret(size_t size)
 {
-	return -ENOSYS;
+	return -EOPNOTSUPP;
 }
 
 #endif /* CONFIG_ARCH_HAS_SYSCALL_WRAPPER */
