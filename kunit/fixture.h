@@ -155,6 +155,7 @@ const char *dmirror_errno(int err);
  * @gen: as for KUNIT_CASE_PARAM(), where it is more than a table
  * @want: how many there have to be
  * @what: of which kind, for the message
+ *
  * A generator that ends too early leaves cases out, and nothing else tells.
  */
 void dmirror_expect_params(struct kunit *test,
@@ -172,6 +173,7 @@ unsigned long dmirror_seed(void);
  * dmirror_wait_for - wait for what nothing signals
  * @holds: asked at every tick, for ten seconds at most
  * @arg: its argument
+ *
  * For state of core mm that has no completion and no hook: the waiters of a
  * folio, a last mmput(). What can be signalled gets a completion. The caller
  * says in its message what did not happen.

@@ -205,9 +205,17 @@ static void area_to_device(struct kunit *test, const struct area *area,
 			   unsigned long addr)
 {
 	unsigned long nr = QUARTERS * area->quarter;
+	struct page *page;
 
 	bench_to_device(test, &area->bench, addr, nr);
 	bench_expect_out(test, &area->bench, nr, "on the device");
+	if (!area->large || !IS_ALIGNED(addr, area_size(area)))
+		return;
+	dmirror_cpu_pages(test, area->bench.mirror, addr, &page, 1);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_EXPECT_EQ_MSG(test, folio_order(page_folio(page)),
+			    area->bench.devmem->large_order,
+			    "order of the folio at 0x%lx", addr);
 }
 
 static void area_check(struct kunit *test, const struct area *area,
@@ -357,21 +365,28 @@ static long read_unlocked(struct other *other)
 	return ret ?: result.cpages;
 }
 
-/* Fills what the reader is waiting for, until it is done. */
+/* How long the reader may take to ask for the next page. */
+#define READER_TICKS (10 * HZ)
+
+/*
+ * Fills what the reader is waiting for, until it is done; if that fails, it has
+ * to be woken by other means.
+ */
 static unsigned int fill_for(struct other *reader, struct uffd *uffd,
 			     unsigned long from, int *error)
 {
+	unsigned long addr, deadline = jiffies + READER_TICKS;
 	unsigned int filled = 0;
-	unsigned long addr;
-	int ret;
 
-	while (!completion_done(&reader->done)) {
+	while (!*error && !completion_done(&reader->done)) {
 		if (uffd_read(uffd, &addr)) {
 			addr &= PAGE_MASK;
-			ret = uffd_copy(uffd, addr, from +
-					(addr - reader->addr));
-			*error = *error ?: ret;
+			*error = uffd_copy(uffd, addr, from +
+					   (addr - reader->addr));
 			filled++;
+			deadline = jiffies + READER_TICKS;
+		} else if (time_after(jiffies, deadline)) {
+			*error = -ETIME;
 		}
 		/* On one CPU the reader could not run otherwise. */
 		cond_resched();
@@ -403,6 +418,8 @@ static void pages_come_from_userfaultfd(struct kunit *test)
 			UFFDIO_REGISTER_MODE_MISSING, 0);
 	other_start(test, &reader);
 	filled = fill_for(&reader, uffd, from, &error);
+	if (error)
+		uffd_put(test, uffd);
 	other_join(&reader);
 	if (reader.ret == -EOPNOTSUPP)
 		kunit_skip(test, "needs hmm_range_fault_unlocked_timeout()");

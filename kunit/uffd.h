@@ -33,6 +33,15 @@ struct uffd *uffd_get(struct kunit *test, unsigned long addr,
 		      unsigned long npages, u64 mode, u64 features);
 
 /**
+ * uffd_put - give up a userfaultfd before the case's end
+ * @test: the case
+ * @uffd: from uffd_get()
+ *
+ * Whoever waits for it is woken, and finds an ordinary mapping.
+ */
+void uffd_put(struct kunit *test, struct uffd *uffd);
+
+/**
  * uffd_protect - UFFDIO_WRITEPROTECT, or UFFDIO_RWPROTECT if that is the mode
  * @test: the case
  * @uffd: the userfaultfd

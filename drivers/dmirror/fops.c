@@ -270,8 +270,7 @@ long dmirror_fops_command(struct dmirror_mirror *mirror, unsigned int command,
 
 	/* The fields have 64 bits everywhere, addresses perhaps not. */
 	if (cmd->addr != (unsigned long)cmd->addr ||
-	    cmd->npages != (unsigned long)cmd->npages ||
-	    cmd->ptr != (unsigned long)cmd->ptr)
+	    cmd->npages != (unsigned long)cmd->npages)
 		return -EINVAL;
 
 	switch (command) {

@@ -449,7 +449,7 @@ int dmirror_migrate_memory_failure(struct dmirror_chunk *chunk,
 	do {
 		eviction.split = 0;
 		/* The large folio that it is a part of, or nothing else. */
-		if (folio_test_large(page_folio(pfn_to_page(pfn))))
+		if (PageCompound(pfn_to_page(pfn)))
 			evict_part(&eviction, chunk, first, nr);
 		else
 			evict_part(&eviction, chunk, pfn, 1);

@@ -53,6 +53,7 @@ bool core_unlocked(unsigned long addr)
 {
 	struct mm_struct *mm = current->mm;
 	spinlock_t *ptl; /* of the table that has the entry */
+	unsigned int tries;
 	pmd_t *pmd;
 	bool free;
 
@@ -61,7 +62,11 @@ bool core_unlocked(unsigned long addr)
 	/* Anything but a table is an entry of the table above. */
 	ptl = pmd_present(*pmd) && !pmd_leaf(*pmd) ? pte_lockptr(mm, pmd) :
 						     pmd_lockptr(mm, pmd);
-	free = spin_trylock(ptl);
+	/* Somebody else may have it for a moment. */
+	for (tries = 0, free = false; !free && tries < 100000; tries++) {
+		free = spin_trylock(ptl);
+		cpu_relax();
+	}
 	spin_unlock(ptl);
 
 	return free;
@@ -455,6 +460,8 @@ long core_swapoff(unsigned long path)
 	return call(__NR_swapoff, path, 0, 0, 0, 0);
 }
 
+#ifdef __NR_memfd_secret
+
 long core_memfd_secret(size_t size)
 {
 	long ret, fd = call(__NR_memfd_secret, 0, 0, 0, 0, 0);
@@ -468,6 +475,15 @@ long core_memfd_secret(size_t size)
 
 	return ret;
 }
+
+#else
+
+long core_memfd_secret(size_t size)
+{
+	return -EOPNOTSUPP;
+}
+
+#endif
 
 #else
 
@@ -507,7 +523,7 @@ long core_swapoff(unsigned long path)
 	return sys_swapoff((const char __user *)path);
 }
 
-/* No architecture has secret memory and no wrappers of system calls. */
+/* Without wrappers of system calls only Loongarch has it: nobody has tried. */
 long core_memfd_secret(size_t size)
 {
 	return -EOPNOTSUPP;

@@ -340,7 +340,7 @@ static void look_at_secrets(const struct life *life,
 	if (fd < 0 || !copy || memory == MAP_FAILED) {
 		problem("no file of the device, or no secret memory: %s",
 			strerror(fd < 0 ? -fd : errno));
-		return;
+		goto out_close;
 	}
 	for (i = 0; i < NR_SECRETS; i++)
 		*page_at(memory, i) = pattern(i);
@@ -350,9 +350,13 @@ static void look_at_secrets(const struct life *life,
 		ENOENT);
 	check_pattern(memory, NR_SECRETS, "in secret memory");
 	munmap(memory, size);
-	munmap(copy, size);
-	close(secret);
-	close(fd);
+out_close:
+	if (copy)
+		munmap(copy, size);
+	if (secret >= 0)
+		close(secret);
+	if (fd >= 0)
+		close(fd);
 }
 
 /* What can be done with a driver that is loaded. */
