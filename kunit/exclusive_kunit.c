@@ -818,6 +818,34 @@ static void page_dropped_and_protected_meanwhile(struct kunit *test)
 			      "the refusal left slots");
 }
 
+/* Between two tries nothing else asks for the signal. */
+static void killed_between_two_tries(struct kunit *test)
+{
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	struct dmirror_race race = {
+		.disturb = dmirror_disturb_kill, .times = 1,
+	};
+	unsigned long addr, done = 99;
+	struct zapper *zapper;
+	unsigned int left;
+	int ret;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	addr = filled(test) + 2 * PAGE_SIZE;
+	dmirror_race_with(test, &race);
+	zapper = zapper_start(test, addr);
+	dmirror_killable(test);
+	ret = dmirror_exclusive_make(mirror, addr, 1, &done);
+	dmirror_unkill(test);
+	left = zapper_stop(zapper);
+	DMIRROR_EXPECT_ERRNO(test, zapper->error, 0, "the drop itself");
+	KUNIT_EXPECT_EQ_MSG(test, left, 0U, "drops that did not happen");
+	KUNIT_EXPECT_EQ_MSG(test, race.times, 0U, "kills that did not happen");
+	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR,
+			     "exclusive access, killed in the middle");
+	KUNIT_EXPECT_EQ_MSG(test, done, 0UL, "pages made exclusive");
+}
+
 static void kernel_without_device_memory(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
@@ -893,6 +921,7 @@ static struct kunit_case exclusive_cases[] = {
 	KUNIT_CASE(reclaim_keeps_what_the_device_wrote),
 	KUNIT_CASE(page_dropped_before_the_device_has_it),
 	KUNIT_CASE(page_dropped_and_protected_meanwhile),
+	KUNIT_CASE(killed_between_two_tries),
 	KUNIT_CASE(fault_under_way_keeps_the_claim),
 	KUNIT_CASE(kernel_without_device_memory),
 	{}
