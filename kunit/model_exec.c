@@ -128,6 +128,11 @@ static int do_migration(struct doing *doing)
 	unsigned long *done = &doing->result->done;
 	int ret;
 
+	/*
+	 * A page that a CPU has in one of its batches for the LRU is held, and
+	 * core mm does not look for all of them.
+	 */
+	user_lru_drain();
 	if (doing->op->kind == MODEL_TO_DEV)
 		ret = dmirror_migrate_to_devmem(mirror, doing->addr, nr, done);
 	else if (doing->op->kind == MODEL_TO_RAM)
