@@ -755,6 +755,22 @@ static unsigned int zapper_stop(struct zapper *zapper)
 	return left;
 }
 
+/* Return: as dmirror_exclusive_make() of a page that is dropped meanwhile. */
+static int make_while_dropped(struct kunit *test, struct dmirror_mirror *mirror,
+			      unsigned long addr, unsigned long *done)
+{
+	struct zapper *zapper = zapper_start(test, addr);
+	unsigned int left;
+	int ret;
+
+	ret = dmirror_exclusive_make(mirror, addr, 1, done);
+	left = zapper_stop(zapper);
+	DMIRROR_EXPECT_ERRNO(test, zapper->error, 0, "the drop itself");
+	KUNIT_EXPECT_EQ_MSG(test, left, 0U, "drops that did not happen");
+
+	return ret;
+}
+
 /*
  * The folio's lock keeps out the CPU's fault, not MADV_DONTNEED, and mmap_lock
  * is held for reading on both sides: a page that goes away before the device
@@ -764,17 +780,11 @@ static void page_dropped_before_the_device_has_it(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr, done = 99;
-	struct zapper *zapper;
-	unsigned int left;
 	int ret;
 
 	DMIRROR_REQUIRES_BUILTIN(test);
 	addr = filled(test);
-	zapper = zapper_start(test, addr + 2 * PAGE_SIZE);
-	ret = dmirror_exclusive_make(mirror, addr + 2 * PAGE_SIZE, 1, &done);
-	left = zapper_stop(zapper);
-	DMIRROR_EXPECT_ERRNO(test, zapper->error, 0, "the mischief itself");
-	KUNIT_EXPECT_EQ_MSG(test, left, 0U, "drops that did not happen");
+	ret = make_while_dropped(test, mirror, addr + 2 * PAGE_SIZE, &done);
 	DMIRROR_EXPECT_ERRNO(test, ret, 0,
 			     "exclusive access, dropped in the middle");
 	KUNIT_EXPECT_EQ_MSG(test, done, 1UL, "pages made exclusive");
@@ -794,19 +804,13 @@ static void page_dropped_and_protected_meanwhile(struct kunit *test)
 		.disturb = dmirror_disturb_protect, .times = 1,
 	};
 	unsigned long addr, done = 99;
-	struct zapper *zapper;
-	unsigned int left;
 	int ret;
 
 	DMIRROR_REQUIRES_BUILTIN(test);
 	addr = filled(test) + 2 * PAGE_SIZE;
 	race.addr = addr;
 	dmirror_race_with(test, &race);
-	zapper = zapper_start(test, addr);
-	ret = dmirror_exclusive_make(mirror, addr, 1, &done);
-	left = zapper_stop(zapper);
-	DMIRROR_EXPECT_ERRNO(test, zapper->error, 0, "the drop itself");
-	KUNIT_EXPECT_EQ_MSG(test, left, 0U, "drops that did not happen");
+	ret = make_while_dropped(test, mirror, addr, &done);
 	DMIRROR_EXPECT_ERRNO(test, race.error, 0, "mprotect() itself");
 	KUNIT_EXPECT_EQ_MSG(test, race.times, 0U,
 			    "mprotect() that did not happen");
@@ -826,20 +830,14 @@ static void killed_between_two_tries(struct kunit *test)
 		.disturb = dmirror_disturb_kill, .times = 1,
 	};
 	unsigned long addr, done = 99;
-	struct zapper *zapper;
-	unsigned int left;
 	int ret;
 
 	DMIRROR_REQUIRES_BUILTIN(test);
 	addr = filled(test) + 2 * PAGE_SIZE;
 	dmirror_race_with(test, &race);
-	zapper = zapper_start(test, addr);
 	dmirror_killable(test);
-	ret = dmirror_exclusive_make(mirror, addr, 1, &done);
+	ret = make_while_dropped(test, mirror, addr, &done);
 	dmirror_unkill(test);
-	left = zapper_stop(zapper);
-	DMIRROR_EXPECT_ERRNO(test, zapper->error, 0, "the drop itself");
-	KUNIT_EXPECT_EQ_MSG(test, left, 0U, "drops that did not happen");
 	KUNIT_EXPECT_EQ_MSG(test, race.times, 0U, "kills that did not happen");
 	DMIRROR_EXPECT_ERRNO(test, ret, -EINTR,
 			     "exclusive access, killed in the middle");
