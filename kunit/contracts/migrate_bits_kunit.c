@@ -590,16 +590,9 @@ static void read_only_entry_keeps_the_uffd_bit(struct kunit *test)
 	migrate_suite_requires(test);
 	DMIRROR_REQUIRES_CONFIG(test, HAVE_ARCH_USERFAULTFD_WP);
 	for (bits = 0; bits <= NR_BITS; bits++) {
-		if (denial->large) {
-			large = large_get(test, SEEN_PRIVATE);
-			toy = large.toy;
-			addr = large.addr;
-		} else {
-			toy = toy_get(test, MEMORY_DEVICE_PRIVATE, TOY_PAGES);
-			addr = dmirror_user_map(test, 1, RW);
-			stamp_write(test, addr, 1);
-			toy_to_device(test, toy, addr, 1);
-		}
+		large = large_or_small_get(test, denial->large, SEEN_PRIVATE);
+		toy = large.toy;
+		addr = large.addr;
 		from = addr + denial->from * PAGE_SIZE;
 		len = (denial->to - denial->from) * PAGE_SIZE;
 		set_odd_bits(test, addr, bits);

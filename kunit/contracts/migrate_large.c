@@ -89,6 +89,23 @@ struct large large_get(struct kunit *test, enum seen_kind where)
 	return large;
 }
 
+struct large large_or_small_get(struct kunit *test, bool large,
+				enum seen_kind where)
+{
+	struct large small;
+
+	if (large)
+		return large_get(test, where);
+
+	small.toy = toy_get(test, MEMORY_DEVICE_PRIVATE, TOY_PAGES);
+	small.addr = dmirror_user_map(test, 1, PROT_READ | PROT_WRITE);
+	stamp_write(test, small.addr, 1);
+	if (where == SEEN_PRIVATE)
+		toy_to_device(test, small.toy, small.addr, 1);
+
+	return small;
+}
+
 void large_end(struct kunit *test, struct large *large)
 {
 	dmirror_user_unmap(test, large->addr, NR_LARGE);

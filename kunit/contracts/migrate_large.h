@@ -57,6 +57,17 @@ struct large large_hole(struct kunit *test, unsigned long prot);
 struct large large_get(struct kunit *test, enum seen_kind where);
 
 /**
+ * large_or_small_get - a large folio or a single page, with its stamps
+ * @test: the case; skips where large folios cannot migrate, if it is one
+ * @large: which of them
+ * @where: SEEN_RAM or SEEN_PRIVATE
+ *
+ * Return: the area that it fills; large_end() is for large folios only.
+ */
+struct large large_or_small_get(struct kunit *test, bool large,
+				enum seen_kind where);
+
+/**
  * large_end - unmap the area
  * @test: the case
  * @large: the area; expects that its device's memory is free then

@@ -120,15 +120,9 @@ static void memory_cgroup_goes_along(struct kunit *test)
 
 	migrate_suite_requires(test);
 	DMIRROR_REQUIRES_CONFIG(test, MEMCG);
-	if (charge->large) {
-		large = large_get(test, SEEN_RAM);
-		toy = large.toy;
-		addr = large.addr;
-	} else {
-		toy = toy_get(test, MEMORY_DEVICE_PRIVATE, TOY_PAGES);
-		addr = dmirror_user_map(test, 1, RW);
-		stamp_write(test, addr, 1);
-	}
+	large = large_or_small_get(test, charge->large, SEEN_RAM);
+	toy = large.toy;
+	addr = large.addr;
 	before = charged(addr, &seen[0]);
 	toy_to_device(test, toy, addr, nr);
 	out = charged(addr, &seen[1]);
