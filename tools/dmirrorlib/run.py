@@ -19,7 +19,7 @@ from typing import (IO, Deque, Dict, Iterator, List,
                     Optional, Sequence, Tuple)
 
 from . import (accel, build, cache, graft, known, ktap, packages, patches,
-               proc, say, variants, verdict)
+               proc, say, tiers, variants, verdict)
 from .errors import ToolError
 from .guest import End, Guest, Line, qemu_argv, uml_argv, uml_env
 from .rundir import RunDir
@@ -109,9 +109,32 @@ def prepared(tier: Tier, tree: Tree, opts: Options) -> Iterator['Session']:
     tree = variants.tree_for(tier, tree, PROJECT)
     folder = build_dir(tier, tree)
     with cache.lock(f'build-{folder.name}', f'running tier {tier.name}'):
+        begin_as_another(tier, tree, folder)
         session = Session(tier, tree, opts, folder)
         session.build()
         yield session
+
+
+def begin_as_another(tier: Tier, tree: Tree, folder: Path) -> None:
+    """Fill a tier's new build directory with the objects of a similar one.
+
+    kbuild then compiles only what looks at the options that differ. Nothing
+    happens where there is a build already, or nothing to begin with.
+
+    Args:
+        tier: the tier that is to be built.
+        tree: the tree that it is built from.
+        folder: its build directory, which the caller has locked.
+    """
+    if not tier.begins_as or folder.exists():
+        return
+    similar = build_dir(tiers.get(tier.begins_as), tree)
+    if not (similar / '.config').exists():
+        return
+    with cache.lock(f'build-{similar.name}', f'copying it to {tier.name}'), \
+            cache.publish(folder, f'copying {similar}') as copy:
+        # With the files' times, by which kbuild tells what is old.
+        shutil.copytree(similar, copy, symlinks=True, dirs_exist_ok=True)
 
 
 def build_dir(tier: Tier, tree: Tree) -> Path:

@@ -57,6 +57,7 @@ class Tier:
     llvm: bool = False          # built by clang and lld
     make_options: Tuple[str, ...] = ()  # more settings of make
     init_ends: bool = False     # its init ends the guest, not KUnit
+    begins_as: str = ''         # a tier that differs in few options only
 
     @property
     def arch(self) -> str:
@@ -142,7 +143,7 @@ TIERS: Dict[str, Tier] = {t.name: t for t in (
          limit=1200.0, needs=('x86_64',), modules=_MODULES),
     Tier('um-broken', 'um plus cases that are broken on purpose',
          (_UM, f'{GRAFT}/kunit/broken.kunitconfig'), kernel_args=_COHERENT,
-         needs=('um',), hidden=True, skips_of='um'),
+         needs=('um',), hidden=True, skips_of='um', begins_as='um'),
 )}
 
 DEFAULT = 'um'

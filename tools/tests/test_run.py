@@ -363,6 +363,32 @@ class Parts(EngineCase):
         self.assertEqual(sorted(p.name for p in mine.parent.iterdir()),
                          sorted([mine.name, 'unknown']))
 
+    def test_a_new_build_begins_as_a_similar_one(self) -> None:
+        broken, um = tiers.get('um-broken'), tiers.get('um')
+        folder = run.build_dir(broken, self.tree)
+        similar = run.build_dir(um, self.tree)
+        run.begin_as_another(broken, self.tree, folder)
+        self.assertFalse(folder.exists())   # nothing to begin with
+        (similar / 'mm').mkdir(parents=True)
+        (similar / '.config').write_text('CONFIG_KUNIT=y\n')
+        (similar / 'mm/hmm.o').write_text('an object')
+        os.utime(similar / 'mm/hmm.o', (1e9, 1e9))
+
+        run.begin_as_another(broken, self.tree, folder)
+        self.assertEqual((folder / 'mm/hmm.o').read_text(), 'an object')
+        self.assertEqual((folder / 'mm/hmm.o').stat().st_mtime, 1e9)
+        (similar / 'mm/hmm.o').write_text('a newer object')
+        run.begin_as_another(broken, self.tree, folder)
+        self.assertEqual((folder / 'mm/hmm.o').read_text(), 'an object')
+
+    def test_most_builds_begin_as_nothing(self) -> None:
+        folder = run.build_dir(tiers.get('um-full'), self.tree)
+        similar = run.build_dir(tiers.get('um'), self.tree)
+        similar.mkdir(parents=True)
+        (similar / '.config').write_text('')
+        run.begin_as_another(tiers.get('um-full'), self.tree, folder)
+        self.assertFalse(folder.exists())
+
 
 class Verb(EngineCase):
     """The command line."""
