@@ -209,23 +209,30 @@ class Engine(EngineCase):
             result = self.judged('hmm.coherent.read=fail')
             self.assertEqual(result.code, EXIT_FAIL)
 
-    def test_what_an_emulated_cpu_is_too_slow_for(self) -> None:
-        bench = selftest.BENCHMARK
-        plan = [('private', bench), ('coherent', bench), ('private', 'read')]
-        for base, accelerator, coherent, count in (
-                ('debug', 'tcg', True, 2), ('debug', 'tcg', False, 1),
-                ('debug', 'kvm', True, 0), ('x86_64', 'tcg', True, 0)):
-            session = selftest.Session(
-                selftest.get_setup(base, 'ours', coherent), self.tree,
-                run.Options(), self.build)
-            session._accel = accelerator
-            with mock.patch.object(session, 'plan', lambda: plan):
-                barred = session.barred()
-                self.assertEqual(list(barred), plan[:count])
-                expected = session.expected_skips()
-            for pair in plan[:count]:
-                self.assertEqual(expected['.'.join(pair)],
-                                 selftest.TOO_SLOW)
+    def parts(self, base: str, accelerator: str,
+              plan: 'list[tuple[str, str]]') -> 'list[tuple[Any, bool]]':
+        """Return what runs together, and whether by instructions."""
+        session = selftest.Session(
+            selftest.get_setup(base, 'ours', True), self.tree, run.Options(),
+            self.build)
+        session._accel = accelerator
+        found = []
+        for part, tier in session.parts(plan):
+            assert tier.machine is not None
+            found.append((part, '-icount' in tier.machine.args))
+        return found
+
+    def test_the_clock_of_what_an_emulated_cpu_is_too_slow_for(self) -> None:
+        bench, read = ('private', selftest.BENCHMARK), ('private', 'read')
+        plan = [bench, read]
+        self.assertEqual(self.parts('debug', 'tcg', plan),
+                         [([read], False), ([bench], True)])
+        self.assertEqual(self.parts('debug', 'kvm', plan), [(plan, False)])
+        self.assertEqual(self.parts('x86_64', 'tcg', plan), [(plan, False)])
+        # What is not asked for takes no boot.
+        self.assertEqual(self.parts('debug', 'tcg', [read]), [([read], False)])
+        self.assertEqual(self.parts('debug', 'tcg', [bench]),
+                         [([bench], True)])
 
     def test_life_cycle_is_counted_apart(self) -> None:
         with mock.patch.dict(selftest.NOT_ON_UML, clear=True):
