@@ -19,17 +19,12 @@ static void shrink(void *data)
 	default_hstate.nr_overcommit_huge_pages = (unsigned long)data;
 }
 
-unsigned long hugetlb_map(struct kunit *test)
+static unsigned long map(struct kunit *test, size_t len, unsigned long flags)
 {
-	struct hstate *h = &default_hstate;
-	unsigned long addr, was = h->nr_overcommit_huge_pages;
+	unsigned long addr;
 
-	h->nr_overcommit_huge_pages = was + 2;
-	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, shrink,
-							(void *)was), 0);
-	addr = ksys_mmap_pgoff(TLB_ADDR, 2 * huge_page_size(h),
-			       PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+	addr = ksys_mmap_pgoff(TLB_ADDR, len, PROT_READ | PROT_WRITE,
+			       flags | MAP_ANONYMOUS | MAP_HUGETLB |
 			       MAP_FIXED_NOREPLACE, -1, 0);
 	if (addr == -ENOMEM)
 		kunit_skip(test, "needs memory for two huge pages");
@@ -38,7 +33,36 @@ unsigned long hugetlb_map(struct kunit *test)
 
 	return addr;
 }
+
+static unsigned long map_two(struct kunit *test, unsigned long flags)
+{
+	struct hstate *h = &default_hstate;
+	unsigned long was = h->nr_overcommit_huge_pages;
+
+	h->nr_overcommit_huge_pages = was + 3;
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, shrink,
+							(void *)was), 0);
+
+	return map(test, 2 * huge_page_size(h), flags);
+}
+
+unsigned long hugetlb_map(struct kunit *test)
+{
+	return map_two(test, MAP_PRIVATE);
+}
 EXPORT_SYMBOL_IF_KUNIT(hugetlb_map);
+
+unsigned long hugetlb_map_shared(struct kunit *test)
+{
+	return map_two(test, MAP_SHARED);
+}
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_map_shared);
+
+unsigned long hugetlb_map_table(struct kunit *test)
+{
+	return map(test, PUD_SIZE, MAP_SHARED | MAP_NORESERVE);
+}
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_map_table);
 
 unsigned long hugetlb_nr(void)
 {
@@ -56,6 +80,18 @@ unsigned long hugetlb_map(struct kunit *test)
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(hugetlb_map);
+
+unsigned long hugetlb_map_shared(struct kunit *test)
+{
+	return hugetlb_map(test);
+}
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_map_shared);
+
+unsigned long hugetlb_map_table(struct kunit *test)
+{
+	return hugetlb_map(test);
+}
+EXPORT_SYMBOL_IF_KUNIT(hugetlb_map_table);
 
 unsigned long hugetlb_nr(void)
 {

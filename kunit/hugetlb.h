@@ -12,12 +12,30 @@ struct kunit;
  * hugetlb_map - map two huge pages of the default size, RW and private
  * @test: the case; skips where there is no such memory
  *
- * The pool may grow by them until the case ends. Nothing else is near, not even
- * a page table.
+ * The pool may grow by them, and by one for a copy, until the case ends. Nothing
+ * else is near, not even a page table.
  *
  * Return: the address.
  */
 unsigned long hugetlb_map(struct kunit *test);
+
+/**
+ * hugetlb_map_shared - as hugetlb_map(), but two pages of a file, and shared
+ * @test: the case; skips where there is no such memory
+ *
+ * Return: the address.
+ */
+unsigned long hugetlb_map_shared(struct kunit *test);
+
+/**
+ * hugetlb_map_table - map as much as a table of PMDs maps, RW and shared
+ * @test: the case; skips where there is no such memory
+ *
+ * Aligned to that, and no page is there, nor need there be any.
+ *
+ * Return: the address.
+ */
+unsigned long hugetlb_map_table(struct kunit *test);
 
 /**
  * hugetlb_nr - how long a huge page is

@@ -36,6 +36,12 @@ int user_fork(struct user_child *child)
 }
 EXPORT_SYMBOL_IF_KUNIT(user_fork);
 
+int user_share(struct user_child *child)
+{
+	return -EOPNOTSUPP;
+}
+EXPORT_SYMBOL_IF_KUNIT(user_share);
+
 int user_ask(struct user_child *child, int (*fn)(void *arg), void *arg)
 {
 	return -EOPNOTSUPP;
@@ -142,9 +148,10 @@ static int child_main(void *data)
 	do_exit(0);
 }
 
-int user_fork(struct user_child *child)
+static int child_start(struct user_child *child, u64 flags)
 {
 	struct kernel_clone_args args = {
+		.flags = flags,
 		.fn = child_main,
 		.fn_arg = child,
 		/* Which the thread of a case ignores: nobody has to wait. */
@@ -157,7 +164,18 @@ int user_fork(struct user_child *child)
 
 	return min(child->pid, 0);
 }
+
+int user_fork(struct user_child *child)
+{
+	return child_start(child, 0);
+}
 EXPORT_SYMBOL_IF_KUNIT(user_fork);
+
+int user_share(struct user_child *child)
+{
+	return child_start(child, CLONE_VM);
+}
+EXPORT_SYMBOL_IF_KUNIT(user_share);
 
 int user_ask(struct user_child *child, int (*fn)(void *arg), void *arg)
 {

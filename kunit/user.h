@@ -52,7 +52,8 @@ int user_invalidate_nonblock(struct mmu_notifier_range *range);
 int user_lru_drain(void);
 
 /**
- * struct user_child - a forked child of the case; filled in by user_fork()
+ * struct user_child - a child of the case; filled in by user_fork() or
+ *	user_share()
  * @pid: the child
  * @fn: what it is asked to do, NULL to exit
  * @arg: the argument of @fn
@@ -82,6 +83,19 @@ struct user_child {
 int user_fork(struct user_child *child);
 
 /**
+ * user_share - a process that has the case's mm as its own
+ * @child: has to live until user_reap()
+ *
+ * The case is a thread of the kernel, which borrows its mm: no process has it,
+ * for /proc. This one does. It waits for user_ask(); until user_reap() the case
+ * must not assert.
+ *
+ * Context: the case's thread, with current->mm.
+ * Return: 0, when user_reap() has to follow; or the error of kernel_clone().
+ */
+int user_share(struct user_child *child);
+
+/**
  * user_ask - have the child do something, and wait for it
  * @child: the child
  * @fn: runs in the child, with its mm as current->mm; must not check, only note
@@ -92,7 +106,7 @@ int user_fork(struct user_child *child);
 int user_ask(struct user_child *child, int (*fn)(void *arg), void *arg);
 
 /**
- * user_reap - let the child exit, and wait until its mm is gone
+ * user_reap - let the child exit, and wait until it has no mm any more
  * @child: the child
  *
  * Context: the thread that forked it.

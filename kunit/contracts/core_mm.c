@@ -120,6 +120,10 @@ void core_unmap_locked(struct folio *folio)
 {
 }
 
+void core_unmap_poisoned(struct folio *folio)
+{
+}
+
 void core_look(struct core_view *view, struct mm_struct *mm,
 	       unsigned long addr, unsigned long nr)
 {
@@ -396,6 +400,11 @@ void core_map_again(struct folio *folio)
 void core_unmap_locked(struct folio *folio)
 {
 	try_to_unmap(folio, 0);
+}
+
+void core_unmap_poisoned(struct folio *folio)
+{
+	try_to_unmap(folio, TTU_HWPOISON);
 }
 
 #ifdef CONFIG_ARCH_HAS_SYSCALL_WRAPPER

@@ -235,6 +235,12 @@ void core_map_again(struct folio *folio);
 void core_unmap_locked(struct folio *folio);
 
 /**
+ * core_unmap_poisoned - try_to_unmap(), as memory_failure() does
+ * @folio: a locked folio that is marked, of which the caller has a reference
+ */
+void core_unmap_poisoned(struct folio *folio);
+
+/**
  * core_unlocked - is the lock of an entry of current->mm free?
  * @addr: the address of a page; there are tables down to that of the PMDs
  *

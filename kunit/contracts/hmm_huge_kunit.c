@@ -451,80 +451,23 @@ static void huge_entry_without_a_page_is_an_error(struct kunit *test)
 			    "warnings about the entry at 0x%lx", huge.addr);
 }
 
-struct special_row {
+static const struct special_row {
 	const char *name;
 	unsigned int order;
-	hmm_special_fault_t fault;
-};
-
-/*
- * The first addresses above some memory that have no struct page: a mapping of
- * pages that are somebody's would count for CONFIG_PAGE_TABLE_CHECK.
- */
-static unsigned long special_pfn(const struct hmm_special *special)
-{
-	unsigned long nr = 1UL << special->order;
-	unsigned long pfn = ALIGN(page_to_pfn(special->page), nr);
-	unsigned long i = 0;
-
-	while (i < nr) {
-		if (pfn_valid(pfn + i)) {
-			pfn += nr;
-			i = 0;
-		} else {
-			i += 1UL << (PMD_SHIFT - PAGE_SHIFT);
-		}
-	}
-
-	return pfn;
-}
-
-#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-static vm_fault_t fault_pmd(struct hmm_special *special, struct vm_fault *vmf)
-{
-	return vmf_insert_pfn_pmd(vmf, special_pfn(special), false);
-}
-#else
-#define fault_pmd NULL
-#endif
-
-#ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
-static vm_fault_t fault_pud(struct hmm_special *special, struct vm_fault *vmf)
-{
-	return vmf_insert_pfn_pud(vmf, special_pfn(special), false);
-}
-#else
-#define fault_pud NULL
-#endif
-
-static const struct special_row special_rows[] = {
-	{ "pmd", PMD_SHIFT - PAGE_SHIFT, fault_pmd },
-	{ "pud", PUD_SHIFT - PAGE_SHIFT, fault_pud },
+} special_rows[] = {
+	{ "pmd", PMD_SHIFT - PAGE_SHIFT },
+	{ "pud", PUD_SHIFT - PAGE_SHIFT },
 };
 
 KUNIT_ARRAY_PARAM_DESC(special, special_rows, name);
 
-/* A mapping for one special huge page, aligned to its size. */
 static struct hmm_special *special_huge(struct kunit *test, unsigned long prot)
 {
 	const struct special_row *row = test->param_value;
-	unsigned long addr, nr = 1UL << row->order;
-	struct hmm_special *special;
 
 	requires_huge(test);
-	if (row->order == PMD_SHIFT - PAGE_SHIFT)
-		DMIRROR_REQUIRES_CONFIG(test, ARCH_SUPPORTS_PMD_PFNMAP);
-	else
-		DMIRROR_REQUIRES_CONFIG(test, ARCH_SUPPORTS_PUD_PFNMAP);
-	special = hmm_special_get(test);
-	special->flags = VM_MIXEDMAP | VM_HUGEPAGE;
-	special->huge_fault = row->fault;
-	special->order = row->order;
-	addr = dmirror_user_map(test, 2 * nr, PROT_NONE);
-	hmm_special_map(test, special, ALIGN(addr, nr << PAGE_SHIFT), nr,
-			prot);
 
-	return special;
+	return hmm_special_get_huge(test, row->order, prot);
 }
 
 /*
@@ -547,7 +490,7 @@ static void special_huge_page_is_an_error(struct kunit *test)
 	ret = hmm_probe_run(probe, addr, 2, 0);
 	DMIRROR_EXPECT_ERRNO(test, ret, 0, "snapshot");
 	KUNIT_EXPECT_EQ_MSG(test, special->faults, 1U, "huge faults");
-	wrong = special_pfn(special) + 1 + HMM_PFN_VALID + HMM_PFN_WRITE +
+	wrong = hmm_special_pfn(special) + 1 + HMM_PFN_VALID + HMM_PFN_WRITE +
 		((unsigned long)special->order << HMM_PFN_ORDER_SHIFT);
 	if (!ret && !fault && probe->pfns[0] == wrong &&
 	    probe->pfns[1] == wrong + 1)

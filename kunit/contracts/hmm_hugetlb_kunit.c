@@ -6,15 +6,20 @@
  * told when they change (mm/hugetlb.c).
  */
 #include <kunit/resource.h>
+#include <linux/falloc.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/mman.h>
 #include <linux/rmap.h>
 #include <linux/swap.h>
+#include <linux/uaccess.h>
 
 /* Before 7.3 it does not bring what it needs. */
 #include <linux/leafops.h>
 
 #include "../hugetlb.h"
+#include "../uffd.h"
 #include "../user.h"
 #include "core_mm.h"
 #include "hmm_probe.h"
@@ -331,20 +336,57 @@ static int change_by_moving(unsigned long addr, size_t len)
 	return got == to ? 0 : (int)got;
 }
 
+/* The child keeps what the parent then writes to. */
+static int change_by_copying(unsigned long addr, size_t len)
+{
+	struct user_child child;
+	u8 byte = 1;
+	int ret;
+
+	ret = user_fork(&child);
+	if (ret)
+		return ret;
+	ret = copy_to_user((void __user *)addr, &byte, 1) ? -EFAULT : 0;
+	user_reap(&child);
+
+	return ret;
+}
+
+/* What memory_failure() does to the mappings of a page that it has marked. */
+static int change_by_poison(unsigned long addr, size_t len)
+{
+	struct folio *folio;
+	struct page *page;
+
+	if (get_user_pages_fast(addr, 1, 0, &page) != 1)
+		return -EFAULT;
+	folio = page_folio(page);
+	folio_lock(folio);
+	folio_set_hwpoison(folio);
+	core_unmap_poisoned(folio);
+	folio_clear_hwpoison(folio);
+	folio_unlock(folio);
+	folio_put(folio);
+
+	return 0;
+}
+
+#define FIRST BIT(0)
+
 /**
  * struct change - what changes a huge page of hugetlbfs
  * @name: in the case's name
  * @make: does it
  * @events: what a subscriber is told, in order
  * @nr: how many those are
- * @both: the second page changes as well
+ * @both: which of those are about the second page too
  */
 struct change {
 	const char *name;
 	int (*make)(unsigned long addr, size_t len);
 	enum mmu_notifier_event events[2];
 	unsigned int nr;
-	bool both;
+	unsigned int both;
 };
 
 static const struct change changes[] = {
@@ -353,7 +395,10 @@ static const struct change changes[] = {
 	{ "madv_dontneed", change_to_nothing, { MMU_NOTIFY_CLEAR }, 1 },
 	{ "munmap", change_by_unmapping, { MMU_NOTIFY_UNMAP }, 1 },
 	{ "mmap_over", change_by_mapping_over, { MMU_NOTIFY_UNMAP }, 1 },
-	{ "fork", change_by_forking, { MMU_NOTIFY_CLEAR }, 1, true },
+	{ "fork", change_by_forking, { MMU_NOTIFY_CLEAR }, 1, FIRST },
+	{ "copy_on_write", change_by_copying,
+	  { MMU_NOTIFY_CLEAR, MMU_NOTIFY_CLEAR }, 2, FIRST },
+	{ "poison", change_by_poison, { MMU_NOTIFY_CLEAR }, 1 },
 	/* Away from here, and then the old place is unmapped. */
 	{ "mremap", change_by_moving, { MMU_NOTIFY_CLEAR, MMU_NOTIFY_UNMAP },
 	  2 },
@@ -365,30 +410,23 @@ KUNIT_ARRAY_PARAM_DESC(change, changes, name);
 static void expect_starts(struct kunit *test, const struct change *change,
 			  const struct tlb *tlb, struct notify_log *log)
 {
-	unsigned long len = tlb->nr * PAGE_SIZE * (change->both ? 2 : 1);
-	unsigned int i, found = 0;
+	unsigned long len = tlb->nr * PAGE_SIZE;
+	struct notify_want want[ARRAY_SIZE(change->events)] = {};
+	struct notify_wants wants = {
+		.want = want,
+		.nr = change->nr,
+		.start = tlb->addr,
+		.end = tlb->addr + 2 * len,
+	};
+	unsigned int i;
 
-	for (i = 0; i < min(log->nr, NOTIFY_NOTES); i++) {
-		const struct notify_note *note = &log->note[i];
-
-		if (note->call != NOTIFY_START || note->end <= tlb->addr ||
-		    note->start >= tlb->addr + 2 * tlb->nr * PAGE_SIZE)
-			continue;
-		if (found < change->nr &&
-		    note->event == change->events[found] &&
-		    note->start == tlb->addr &&
-		    note->end == tlb->addr + len && note->blockable &&
-		    !note->owner)
-			found++;
-		else
-			KUNIT_FAIL(test, "0x%lx, %s: %s is not event %u; the log: %s",
-				   tlb->addr, change->name,
-				   notify_event_name(note->event), found + 1,
-				   notify_log_text(test, log));
+	for (i = 0; i < change->nr; i++) {
+		want[i].event = change->events[i];
+		want[i].start = tlb->addr;
+		want[i].end = tlb->addr +
+			      (change->both & BIT(i) ? 2 * len : len);
 	}
-	KUNIT_EXPECT_EQ_MSG(test, found, change->nr,
-			    "events of 0x%lx, %s; the log: %s", tlb->addr,
-			    change->name, notify_log_text(test, log));
+	notify_expect_told(test, log, NOTIFY_START, &wants, change->name);
 }
 
 /* Documentation/mm/mmu_notifier.rst: whoever has it mapped is told, once. */
@@ -410,10 +448,88 @@ static void change_is_told(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, first->invalidations, change->nr,
 			    "who has the page that changes");
 	KUNIT_EXPECT_EQ_MSG(test, second->invalidations,
-			    (unsigned int)change->both,
+			    hweight32(change->both),
 			    "who has its neighbour");
 	expect_starts(test, change, &tlb, log);
 	notify_expect_pairs(test, log, watch, change->name);
+}
+
+/* The file of a mapping, with a reference. */
+static struct file *file_of(unsigned long addr)
+{
+	struct vm_area_struct *vma;
+	struct file *file = NULL;
+
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, addr);
+	if (vma && vma->vm_file)
+		file = get_file(vma->vm_file);
+	mmap_read_unlock(current->mm);
+
+	return file;
+}
+
+/* A hole in a file is one in all its mappings: unmap_hugepage_range(). */
+static void pages_cut_off_a_file_are_told(struct kunit *test)
+{
+	struct notify_log *log = notify_log_get(test);
+	unsigned long addr = hugetlb_map_shared(test);
+	unsigned long size = hugetlb_nr() << PAGE_SHIFT;
+	struct notify_want want = {
+		.event = MMU_NOTIFY_CLEAR,
+		.start = addr,
+		.end = addr + size,
+	};
+	struct notify_wants wants = {
+		.want = &want,
+		.nr = 1,
+		.start = addr,
+		.end = addr + 2 * size,
+	};
+	struct watch *watch;
+	struct file *file;
+	int ret;
+
+	dmirror_user_fill(test, addr, hugetlb_nr(), 1);
+	dmirror_user_fill(test, addr + size, 1, 2);
+	file = file_of(addr);
+	KUNIT_ASSERT_NOT_NULL(test, file);
+	watch = watch_get(test, log, &watch_ops);
+	ret = vfs_fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			    0, size);
+	fput(file);
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "hole in the file");
+	notify_expect_told(test, log, NOTIFY_START, &wants, "hole in the file");
+	notify_expect_pairs(test, log, watch, "hole in the file");
+	dmirror_user_check(test, addr, hugetlb_nr(), 0, "after the hole");
+	dmirror_user_check(test, addr + size, 1, 2, "behind the hole");
+}
+
+/*
+ * Two mappings of a file can have a table of PMDs in common. Who watches one of
+ * them for faults must not: core mm tells before it parts them, shared or not.
+ */
+static void parted_tables_are_told(struct kunit *test)
+{
+	struct notify_log *log = notify_log_get(test);
+	unsigned long addr = hugetlb_map_table(test);
+	struct notify_want want = {
+		.event = MMU_NOTIFY_CLEAR,
+		.start = addr,
+		.end = addr + PUD_SIZE,
+	};
+	struct notify_wants wants = {
+		.want = &want,
+		.nr = 1,
+		.start = addr,
+		.end = addr + PUD_SIZE,
+	};
+	struct watch *watch = watch_get(test, log, &watch_ops);
+
+	uffd_get(test, addr, PUD_SIZE >> PAGE_SHIFT,
+		 UFFDIO_REGISTER_MODE_MINOR, UFFD_FEATURE_MINOR_HUGETLBFS);
+	notify_expect_told(test, log, NOTIFY_START, &wants, "uffd");
+	notify_expect_pairs(test, log, watch, "uffd");
 }
 
 static struct kunit_case hmm_hugetlb_cases[] = {
@@ -427,6 +543,8 @@ static struct kunit_case hmm_hugetlb_cases[] = {
 	KUNIT_CASE(device_gets_no_page),
 	KUNIT_CASE(device_is_never_alone),
 	KUNIT_CASE_PARAM(change_is_told, change_gen_params),
+	KUNIT_CASE(pages_cut_off_a_file_are_told),
+	KUNIT_CASE(parted_tables_are_told),
 	{}
 };
 

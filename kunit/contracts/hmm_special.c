@@ -10,6 +10,9 @@
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/module.h>
+#include <linux/pgtable.h>
+
+#include "../fixture.h"
 
 static vm_fault_t special_fault(struct vm_fault *vmf)
 {
@@ -98,6 +101,68 @@ unsigned long hmm_special_map(struct kunit *test, struct hmm_special *special,
 			       (void *)special->addr);
 
 	return special->addr;
+}
+
+/*
+ * The first addresses above some memory that have no struct page: a mapping of
+ * pages that are somebody's would count for CONFIG_PAGE_TABLE_CHECK.
+ */
+unsigned long hmm_special_pfn(const struct hmm_special *special)
+{
+	unsigned long nr = 1UL << special->order;
+	unsigned long pfn = ALIGN(page_to_pfn(special->page), nr);
+	unsigned long i = 0;
+
+	while (i < nr) {
+		if (pfn_valid(pfn + i)) {
+			pfn += nr;
+			i = 0;
+		} else {
+			i += 1UL << (PMD_SHIFT - PAGE_SHIFT);
+		}
+	}
+
+	return pfn;
+}
+
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+static vm_fault_t fault_pmd(struct hmm_special *special, struct vm_fault *vmf)
+{
+	return vmf_insert_pfn_pmd(vmf, hmm_special_pfn(special), false);
+}
+#else
+#define fault_pmd NULL
+#endif
+
+#ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
+static vm_fault_t fault_pud(struct hmm_special *special, struct vm_fault *vmf)
+{
+	return vmf_insert_pfn_pud(vmf, hmm_special_pfn(special), false);
+}
+#else
+#define fault_pud NULL
+#endif
+
+struct hmm_special *hmm_special_get_huge(struct kunit *test, unsigned int order,
+					 unsigned long prot)
+{
+	bool pmd = order == PMD_SHIFT - PAGE_SHIFT;
+	unsigned long addr, nr = 1UL << order;
+	struct hmm_special *special;
+
+	if (pmd)
+		DMIRROR_REQUIRES_CONFIG(test, ARCH_SUPPORTS_PMD_PFNMAP);
+	else
+		DMIRROR_REQUIRES_CONFIG(test, ARCH_SUPPORTS_PUD_PFNMAP);
+	special = hmm_special_get(test);
+	special->flags = VM_MIXEDMAP | VM_HUGEPAGE;
+	special->huge_fault = pmd ? fault_pmd : fault_pud;
+	special->order = order;
+	addr = dmirror_user_map(test, 2 * nr, PROT_NONE);
+	hmm_special_map(test, special, ALIGN(addr, nr << PAGE_SHIFT), nr,
+			prot);
+
+	return special;
 }
 
 vm_fault_t hmm_special_page(struct hmm_special *special, struct vm_fault *vmf)

@@ -62,6 +62,27 @@ struct hmm_special {
 struct hmm_special *hmm_special_get(struct kunit *test);
 
 /**
+ * hmm_special_get_huge - a mapping for one huge page that has no struct page
+ * @test: the case; skips where there is no such thing
+ * @order: of the page, which is that of a PMD or a PUD
+ * @prot: PROT_* bits
+ *
+ * Asserts that it works. Each fault maps the page, for reading.
+ *
+ * Return: the mapping, aligned to the page.
+ */
+struct hmm_special *hmm_special_get_huge(struct kunit *test, unsigned int order,
+					 unsigned long prot);
+
+/**
+ * hmm_special_pfn - page frame of hmm_special_get_huge()
+ * @special: the mapping
+ *
+ * Return: the page frame number.
+ */
+unsigned long hmm_special_pfn(const struct hmm_special *special);
+
+/**
  * hmm_special_map - map it
  * @test: the case
  * @special: the mapping

@@ -6,6 +6,8 @@
  * Each start needs its end, and interval notifiers have to be told the same.
  */
 #include <kunit/resource.h>
+#include <linux/bitmap.h>
+#include <linux/fs.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/rmap.h>
@@ -16,6 +18,7 @@
 #include "../user.h"
 #include "core_mm.h"
 #include "notify.h"
+#include "procfs.h"
 #include "swapdev.h"
 #include "toy.h"
 
@@ -48,6 +51,7 @@
  * @STAGE_HUGE_UNTOUCHED: room for a huge page
  * @STAGE_HUGE_ON_DEVICE: as STAGE_HUGE_PAGE, but on the device
  * @STAGE_HUGE_SHARED: a place for a huge page of a file, page 0 written to
+ * @STAGE_HUGE_SHARED_SMALL: a huge page of a file, mapped as small ones
  */
 enum stage_kind {
 	STAGE_FILLED,
@@ -64,6 +68,7 @@ enum stage_kind {
 	STAGE_HUGE_UNTOUCHED,
 	STAGE_HUGE_ON_DEVICE,
 	STAGE_HUGE_SHARED,
+	STAGE_HUGE_SHARED_SMALL,
 };
 
 /**
@@ -73,6 +78,7 @@ enum stage_kind {
  * @toy: the device, if the row has one
  * @elsewhere: where the row moves to
  * @uffd: of @elsewhere, if it is moved by that
+ * @proc: a /proc, if the row has one
  * @child: of STAGE_FORKED and STAGE_HUGE_FORKED
  * @forked: the child is there
  */
@@ -82,6 +88,7 @@ struct stage {
 	struct toy *toy;
 	unsigned long elsewhere;
 	struct uffd *uffd;
+	struct procfs *proc;
 	struct user_child child;
 	bool forked;
 };
@@ -142,24 +149,95 @@ static int do_populate(struct stage *stage)
 	return advise(stage, MADV_POPULATE_WRITE);
 }
 
-/* What a file system does before it takes pages out of a file. */
-static int do_punch(struct stage *stage)
+/* The file behind the mapping, which keeps it. */
+static struct address_space *mapping_of(struct stage *stage)
 {
+	struct address_space *mapping;
 	struct vm_area_struct *vma;
 
 	mmap_read_lock(current->mm);
 	vma = vma_lookup(current->mm, stage->addr);
-	if (vma)
-		unmap_mapping_range(vma->vm_file->f_mapping, FROM << PAGE_SHIFT,
-				    (END - FROM) << PAGE_SHIFT, 0);
+	mapping = vma && vma->vm_file ? vma->vm_file->f_mapping : NULL;
 	mmap_read_unlock(current->mm);
 
-	return vma ? 0 : -EFAULT;
+	return mapping;
+}
+
+/* What a file system does before it takes pages out of a file. */
+static int do_punch(struct stage *stage)
+{
+	struct address_space *mapping = mapping_of(stage);
+
+	if (mapping)
+		unmap_mapping_range(mapping, FROM << PAGE_SHIFT,
+				    (END - FROM) << PAGE_SHIFT, 0);
+
+	return mapping ? 0 : -EFAULT;
 }
 
 static int do_collapse(struct stage *stage)
 {
 	return user_madvise(stage->addr, PMD_SIZE, MADV_COLLAPSE);
+}
+
+/* What a graphics driver does to learn which pages of a file are written to. */
+static int do_write_protect(struct stage *stage)
+{
+	struct address_space *mapping = mapping_of(stage);
+
+	if (!mapping)
+		return -EFAULT;
+	if (wp_shared_mapping_range(mapping, FROM, END - FROM) != END - FROM)
+		return -EBUSY;
+
+	return 0;
+}
+
+static int do_clean_and_record(struct stage *stage)
+{
+	struct address_space *mapping = mapping_of(stage);
+	pgoff_t first = END - FROM, end = 0;
+	DECLARE_BITMAP(dirty, END - FROM);
+
+	if (!mapping)
+		return -EFAULT;
+	bitmap_zero(dirty, END - FROM);
+	clean_record_shared_mapping_range(mapping, FROM, END - FROM, FROM,
+					  dirty, &first, &end);
+
+	return bitmap_full(dirty, END - FROM) ? 0 : -EBUSY;
+}
+
+static int do_clear_referenced(struct stage *stage)
+{
+	return procfs_write(stage->proc, "clear_refs", "1");
+}
+
+static int do_clear_soft_dirty(struct stage *stage)
+{
+	return procfs_write(stage->proc, "clear_refs", "4");
+}
+
+static int scan(struct stage *stage, u64 flags)
+{
+	struct pm_scan_arg arg = {
+		.flags = flags,
+		.start = at(stage, FROM),
+		.end = at(stage, END),
+		.category_mask = PAGE_IS_WRITTEN,
+	};
+
+	return procfs_scan(stage->proc, &arg, NULL);
+}
+
+static int do_scan(struct stage *stage)
+{
+	return scan(stage, 0);
+}
+
+static int do_scan_and_protect(struct stage *stage)
+{
+	return scan(stage, PM_SCAN_WP_MATCHING);
 }
 
 /* One byte at page FROM, by the CPU. */
@@ -329,6 +407,7 @@ static int do_exclusive(struct stage *stage)
  * @end: the page after the last one, or ALL
  * @owned: the owner is the device; else there is none
  * @nonblock: nobody may sleep
+ * @whole: of the whole mm, wherever @from and @end are
  */
 struct event {
 	enum mmu_notifier_event event;
@@ -336,6 +415,7 @@ struct event {
 	unsigned long end;
 	bool owned;
 	bool nonblock;
+	bool whole;
 };
 
 /**
@@ -411,6 +491,18 @@ static const struct producer producers[] = {
 	  1, { { MMU_NOTIFY_CLEAR, FROM, FROM + 1 } } },
 	{ "swap_out", STAGE_FILLED, do_swap_out,
 	  1, { { MMU_NOTIFY_CLEAR, FROM, FROM + 1 } } },
+	/* Not of what the CPU has used, of which nobody else is told here. */
+	{ "clear_refs", STAGE_FILLED, do_clear_referenced },
+	{ "clear_refs_of_soft_dirty_bits", STAGE_FILLED, do_clear_soft_dirty,
+	  1, { { MMU_NOTIFY_SOFT_DIRTY, .whole = true } } },
+	{ "pagemap_scan", STAGE_FILLED, do_scan },
+	{ "pagemap_scan_that_protects", STAGE_FILLED, do_scan_and_protect,
+	  1, { { MMU_NOTIFY_PROTECTION_VMA, FROM, END } } },
+	{ "wp_shared_mapping_range", STAGE_SHARED, do_write_protect,
+	  1, { { MMU_NOTIFY_PROTECTION_PAGE, FROM, END } } },
+	{ "clean_record_shared_mapping_range", STAGE_SHARED,
+	  do_clean_and_record,
+	  1, { { MMU_NOTIFY_PROTECTION_PAGE, FROM, END } } },
 	/* The only one that may not wait, nor let anybody else wait. */
 	{ "oom_reaper", STAGE_FILLED, do_reap,
 	  1, { { MMU_NOTIFY_CLEAR, 0, ALL, .nonblock = true } } },
@@ -444,6 +536,9 @@ static const struct producer producers[] = {
 	/* Its small page goes first, and then what may map it. */
 	{ "collapse_of_a_file", STAGE_HUGE_SHARED, do_collapse,
 	  1, { { MMU_NOTIFY_CLEAR, 0, HUGE } }, true },
+	{ "collapse_of_a_huge_page_of_a_file",
+	  STAGE_HUGE_SHARED_SMALL, do_collapse,
+	  1, { { MMU_NOTIFY_CLEAR, 0, HUGE } } },
 	{ "uffdio_move_of_a_huge_page", STAGE_HUGE_PAGE, do_uffd_move_huge,
 	  1, { { MMU_NOTIFY_CLEAR, 0, HUGE } } },
 	{ "write_to_the_huge_zero_page", STAGE_HUGE_ZERO, do_write,
@@ -487,6 +582,13 @@ static bool is_huge(const struct producer *row)
 	return row->kind >= STAGE_HUGE_PAGE;
 }
 
+static bool has_proc(const struct producer *row)
+{
+	return row->act == do_clear_referenced ||
+	       row->act == do_clear_soft_dirty || row->act == do_scan ||
+	       row->act == do_scan_and_protect;
+}
+
 static void stage_requires(struct kunit *test, const struct producer *row)
 {
 	DMIRROR_REQUIRES_BUILTIN(test);
@@ -509,15 +611,29 @@ static unsigned long map_huge(struct kunit *test, bool shared)
 	return addr;
 }
 
+/* While one page has other permissions no PMD can map them all. */
+static void map_file_in_small_pages(struct kunit *test, struct stage *stage)
+{
+	DMIRROR_ASSERT_OK(test, do_collapse(stage), "MADV_COLLAPSE");
+	dmirror_user_protect(test, stage->addr, 1, PROT_READ);
+	dmirror_user_touch(test, stage->addr, HUGE);
+	dmirror_user_protect(test, stage->addr, 1, RW);
+}
+
 /* As stage->kind wants it. */
 static void stage_map_huge(struct kunit *test, struct stage *stage,
 			   enum stage_kind kind)
 {
-	stage->addr = map_huge(test, kind == STAGE_HUGE_SHARED);
-	if (kind == STAGE_HUGE_SHARED) {
+	bool shared = kind == STAGE_HUGE_SHARED ||
+		      kind == STAGE_HUGE_SHARED_SMALL;
+
+	stage->addr = map_huge(test, shared);
+	if (shared)
 		dmirror_user_fill(test, stage->addr, 1, 1);
+	if (kind == STAGE_HUGE_SHARED_SMALL)
+		map_file_in_small_pages(test, stage);
+	if (shared)
 		return;
-	}
 	if (kind == STAGE_HUGE_SMALL) {
 		dmirror_user_fill(test, stage->addr, HUGE, 1);
 		return;
@@ -556,6 +672,8 @@ static void stage_set_elsewhere(struct kunit *test, struct stage *stage,
 				       UFFD_FEATURE_MOVE);
 	if (row->act == do_swap_out)
 		swapdev_get(test);
+	if (has_proc(row))
+		stage->proc = procfs_get(test);
 }
 
 static void stage_set(struct kunit *test, struct stage *stage,
@@ -581,16 +699,21 @@ static void stage_set(struct kunit *test, struct stage *stage,
 	user_lru_drain();
 }
 
-static bool is_event(const struct stage *stage, const struct event *want,
-		     const struct notify_note *note)
+static struct notify_want want_of(const struct stage *stage,
+				  const struct event *event)
 {
-	unsigned long end = want->end == ALL ? note->end : at(stage, want->end);
+	struct notify_want want = {
+		.event = event->event,
+		.start = event->whole ? 0 : at(stage, event->from),
+		.end = event->end == ALL ? 0 : at(stage, event->end),
+		.owner = event->owned ? stage->toy : NULL,
+		.nonblock = event->nonblock,
+	};
 
-	return note->event == want->event &&
-	       note->start == at(stage, want->from) && note->end == end &&
-	       note->end > note->start && note->mm == current->mm &&
-	       note->blockable == !want->nonblock &&
-	       note->owner == (want->owned ? stage->toy : NULL);
+	if (event->whole)
+		want.end = ULONG_MAX;
+
+	return want;
 }
 
 /* All that was said about the mapping, by the kind of subscriber. */
@@ -598,36 +721,19 @@ static void expect_events(struct kunit *test, const struct producer *row,
 			  const struct stage *stage, struct notify_log *log,
 			  enum notify_call call)
 {
-	unsigned long end = at(stage, is_huge(row) ? HUGE : NR);
-	unsigned int i, found = 0;
+	struct notify_want want[ARRAY_SIZE(row->events)];
+	struct notify_wants wants = {
+		.want = want,
+		.nr = row->nr,
+		.start = stage->addr,
+		.end = at(stage, is_huge(row) ? HUGE : NR),
+		.others_too = row->others_too,
+	};
+	unsigned int i;
 
-	for (i = 0; i < min(log->nr, NOTIFY_NOTES); i++) {
-		const struct notify_note *note = &log->note[i];
-
-		if (note->call != call || note->start >= end ||
-		    note->end <= stage->addr)
-			continue;
-		if (found < row->nr &&
-		    is_event(stage, &row->events[found], note)) {
-			found++;
-			continue;
-		}
-		if (row->others_too)
-			continue;
-		KUNIT_FAIL(test, "%s at 0x%lx: %s [0x%lx,0x%lx) is not event %u of %u; the log: %s",
-			   row->name, stage->addr,
-			   notify_event_name(note->event), note->start,
-			   note->end, found + 1, row->nr,
-			   notify_log_text(test, log));
-		return;
-	}
-	KUNIT_EXPECT_EQ_MSG(test, found, row->nr,
-			    "%s at 0x%lx: no %s from page %lu on; the log: %s",
-			    row->name, stage->addr,
-			    found < row->nr ?
-			    notify_event_name(row->events[found].event) : "",
-			    found < row->nr ? row->events[found].from : 0UL,
-			    notify_log_text(test, log));
+	for (i = 0; i < row->nr; i++)
+		want[i] = want_of(stage, &row->events[i]);
+	notify_expect_told(test, log, call, &wants, row->name);
 }
 
 static void subscribers_are_told(struct kunit *test)

@@ -140,6 +140,48 @@ void notify_expect_count(struct kunit *test, struct notify_log *log,
 			    notify_log_text(test, log));
 }
 
+static bool is_wanted(const struct notify_note *note,
+		      const struct notify_want *want)
+{
+	return note->event == want->event && note->start == want->start &&
+	       note->end == (want->end ?: note->end) &&
+	       note->end > note->start && note->mm == current->mm &&
+	       note->owner == want->owner && note->blockable == !want->nonblock;
+}
+
+void notify_expect_told(struct kunit *test, struct notify_log *log,
+			enum notify_call call, const struct notify_wants *wants,
+			const char *step)
+{
+	const struct notify_want *want = wants->want;
+	unsigned int i, found = 0;
+
+	for (i = 0; i < kept(log); i++) {
+		const struct notify_note *note = &log->note[i];
+
+		if (note->call != call || note->start >= wants->end ||
+		    note->end <= wants->start)
+			continue;
+		if (found < wants->nr && is_wanted(note, &want[found])) {
+			found++;
+			continue;
+		}
+		if (wants->others_too)
+			continue;
+		KUNIT_FAIL(test, "%s at 0x%lx: %s [0x%lx,0x%lx) is not event %u of %u; the log: %s",
+			   step, wants->start, notify_event_name(note->event),
+			   note->start, note->end, found + 1, wants->nr,
+			   notify_log_text(test, log));
+		return;
+	}
+	if (found < wants->nr)
+		KUNIT_FAIL(test, "%s at 0x%lx: no %s from 0x%lx on, event %u of %u; the log: %s",
+			   step, wants->start,
+			   notify_event_name(want[found].event),
+			   want[found].start, found + 1, wants->nr,
+			   notify_log_text(test, log));
+}
+
 void notify_expect_pairs(struct kunit *test, struct notify_log *log,
 			 const void *who, const char *step)
 {

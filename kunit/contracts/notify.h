@@ -148,6 +148,50 @@ void notify_expect_pairs(struct kunit *test, struct notify_log *log,
 			 const void *who, const char *step);
 
 /**
+ * struct notify_want - a call with a range, as it has to come
+ * @event: the reason
+ * @start: first address
+ * @end: end of the addresses, 0 for any
+ * @owner: the owner
+ * @nonblock: it may not sleep
+ */
+struct notify_want {
+	enum mmu_notifier_event event;
+	unsigned long start;
+	unsigned long end;
+	void *owner;
+	bool nonblock;
+};
+
+/**
+ * struct notify_wants - all that has to be said about some addresses
+ * @want: the calls, in order
+ * @nr: how many
+ * @start: first address
+ * @end: end of the addresses
+ * @others_too: more may be said in between
+ */
+struct notify_wants {
+	const struct notify_want *want;
+	unsigned int nr;
+	unsigned long start;
+	unsigned long end;
+	bool others_too;
+};
+
+/**
+ * notify_expect_told - expect calls about current->mm, and no other ones
+ * @test: the case
+ * @log: the log
+ * @call: NOTIFY_START or NOTIFY_SPAN
+ * @wants: the calls
+ * @step: what was done before, for the message
+ */
+void notify_expect_told(struct kunit *test, struct notify_log *log,
+			enum notify_call call, const struct notify_wants *wants,
+			const char *step);
+
+/**
  * notify_event_name - name of an event, for messages
  * @event: the event
  *

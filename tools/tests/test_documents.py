@@ -6,7 +6,9 @@ from __future__ import annotations
 import re
 import unittest
 from pathlib import Path
-from typing import Dict, Set
+from typing import Dict, Set, Tuple
+
+from . import consoles
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -22,6 +24,29 @@ def suites() -> Dict[str, Set[str]]:
         for whole, name in _SUITE.findall(text):
             suite = name if whole else f'dmirror_{name}'
             found.setdefault(suite, set()).update(_CASE.findall(text))
+    return found
+
+
+# What looks like the beginning of a function, and a range that it fills in.
+_FUNCTION = re.compile(r'^(?:[a-z_][\w *]*?\b)?(\w+)\(', re.M)
+_PRODUCER = re.compile(r'mmu_notifier_range_init(?:_owner)?\(\s*[^,;]*,\s*'
+                       r'MMU_NOTIFY_(\w+)')
+
+
+def producers(tree: Path) -> Set[Tuple[str, str, str]]:
+    """Return the function, file and event of those who tell MMU notifiers.
+
+    Args:
+        tree: a kernel tree.
+    """
+    found = set()
+    for top in ('arch', 'fs', 'ipc', 'kernel', 'mm', 'virt'):
+        for path in (tree / top).rglob('*.c'):
+            text = path.read_text(errors='replace')
+            for call in _PRODUCER.finditer(text):
+                begins = list(_FUNCTION.finditer(text, 0, call.start()))
+                found.add((begins[-1].group(1), str(path.relative_to(tree)),
+                           call.group(1)))
     return found
 
 
@@ -66,6 +91,21 @@ class Names(unittest.TestCase):
                               f'{number}: {suite}')
             if not self.named.search(cases):
                 self.assertRegex(cases, r'^None\. \w', number)
+
+    @consoles.needs_tree
+    def test_producers(self) -> None:
+        """Every place that begins an invalidation has a row."""
+        tree = consoles.TREE
+        assert tree is not None
+        makefile = (tree / 'Makefile').read_text()
+        if not re.search(r'^VERSION = 7\nPATCHLEVEL = 3$', makefile, re.M):
+            self.skipTest('the table is about Linux 7.3')
+        text = (PROJECT / 'Documentation' / 'notifiers.rst').read_text()
+        rows = {tuple(row[:3]) for row in re.findall(
+            r'^   \* - ``(\w+)\(\)``, (\S+)\n     - (\w+)(, owner)?$', text,
+            re.M)}
+        self.assertEqual(producers(tree), rows)
+        self.assertEqual(len(rows), text.count('   * - ``'))
 
     def test_expected_skips(self) -> None:
         for path in (PROJECT / 'kunit' / 'skips').glob('*.txt'):
