@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What /proc/PID says of device pages, and does to them: fs/proc/task_mmu.c, as
+ * Documentation/filesystems/proc.rst and Documentation/admin-guide/mm/pagemap.rst
+ * and soft-dirty.rst have it. A private page is none that the CPU can use, so
+ * it is told to be in swap; but it is somebody's memory, and is counted as such,
+ * whether a PTE or a PMD maps it.
+ */
+#include <linux/bitfield.h>
+#include <linux/fs.h>
+#include <linux/mman.h>
+#include <linux/swap.h>
+
+#include "../uffd.h"
+#include "../user.h"
+#include "ground.h"
+#include "migrate_large.h"
+#include "procfs.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+/* Entries of pagemap, as its documentation numbers their bits. */
+#define ENTRY_SOFT_DIRTY BIT_ULL(55)
+#define ENTRY_FILE BIT_ULL(61)
+#define ENTRY_SWAP BIT_ULL(62)
+#define ENTRY_PRESENT BIT_ULL(63)
+#define ENTRY_WHERE (ENTRY_FILE | ENTRY_SWAP | ENTRY_PRESENT)
+#define ENTRY_PFN GENMASK_ULL(54, 0)
+#define ENTRY_OFFSET GENMASK_ULL(54, 5)
+
+static struct ground ground_of_case(struct kunit *test)
+{
+	return ground_get(test, test->param_value);
+}
+
+static u64 *entries_of(struct kunit *test, struct procfs *proc,
+		       unsigned long addr, unsigned long nr)
+{
+	u64 *entries = kunit_kcalloc(test, nr, sizeof(*entries), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, entries);
+	DMIRROR_ASSERT_OK(test, procfs_pagemap(proc, addr, nr, entries),
+			  "read of pagemap");
+
+	return entries;
+}
+
+/* B26: "do not warn on seeing non-migration pmd entry" is this read, too. */
+static void pagemap_tells_where_pages_are(struct kunit *test)
+{
+	struct ground ground = ground_of_case(test);
+	struct procfs *proc = procfs_get(test);
+	u64 *entries = entries_of(test, proc, ground.addr, ground.nr);
+	bool private = ground_private(&ground);
+	unsigned long i, pfn, got;
+	u64 where = private ? ENTRY_SWAP : ENTRY_PRESENT;
+
+	for (i = 0; i < ground.nr; i++) {
+		pfn = migrate_see(current->mm, ground_at(&ground, i)).pfn;
+		got = private ? FIELD_GET(ENTRY_OFFSET, entries[i]) :
+				FIELD_GET(ENTRY_PFN, entries[i]);
+		if ((entries[i] & ENTRY_WHERE) == where && got == pfn)
+			continue;
+		KUNIT_FAIL(test, "page %lu at 0x%lx: got 0x%llx, wanted flags 0x%llx, frame 0x%lx",
+			   i, ground_at(&ground, i), entries[i], where, pfn);
+		break;
+	}
+	ground_look(test, &ground, 0, ground.nr, ground_out(&ground),
+		    "after pagemap was read");
+	ground_read(test, &ground, 0, ground.nr, 1, "by the CPU");
+	entries = entries_of(test, proc, ground.addr, 1);
+	KUNIT_EXPECT_EQ_MSG(test, entries[0] & ENTRY_WHERE, ENTRY_PRESENT,
+			    "page 0 at 0x%lx after the CPU used it",
+			    ground.addr);
+}
+
+/* Where a kernel has the file; it is read for what a walk might warn of. */
+static void read_text(struct kunit *test, struct procfs *proc, const char *name)
+{
+	KUNIT_EXPECT_NE_MSG(test, *procfs_text(test, proc, name), 0,
+			    "/proc/PID/%s is empty", name);
+}
+
+static void expect_bytes(struct kunit *test, unsigned long got,
+			 unsigned long want, const char *line)
+{
+	KUNIT_EXPECT_EQ_MSG(test, got, want,
+			    "%s on the device: got %lu wanted %lu bytes", line,
+			    got, want);
+}
+
+static void smaps_counts_pages_as_their_owners(struct kunit *test)
+{
+	struct ground ground = ground_of_case(test);
+	struct procfs *proc = procfs_get(test);
+	struct procfs_smap smap = procfs_smaps(test, proc, ground.addr);
+	unsigned long size = ground.nr << PAGE_SHIFT;
+
+	expect_bytes(test, smap.rss, size, "Rss");
+	expect_bytes(test, smap.pss, size, "Pss");
+	expect_bytes(test, smap.anonymous, size, "Anonymous");
+	expect_bytes(test, smap.huge, ground.kind->large ? size : 0,
+		     "AnonHugePages");
+	expect_bytes(test, smap.swap, 0, "Swap");
+	read_text(test, proc, "smaps_rollup");
+	if (IS_ENABLED(CONFIG_NUMA))
+		read_text(test, proc, "numa_maps");
+	ground_look(test, &ground, 0, ground.nr, ground_out(&ground),
+		    "after smaps was read");
+	if (ground.kind->large && ground_private(&ground) &&
+	    !smap.private && smap.shared == size)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "smaps of a large private folio that is nobody else's");
+	expect_bytes(test, smap.private, size, "Private_*");
+	expect_bytes(test, smap.shared, 0, "Shared_*");
+}
+
+/* What the CPU has used is asked of pages that it can use. */
+static void clear_refs_leaves_pages_alone(struct kunit *test)
+{
+	static const char *const what[] = { "1", "2", "3" };
+	struct ground ground = ground_of_case(test);
+	struct procfs *proc = procfs_get(test);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(what); i++)
+		DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs",
+						     what[i]), what[i]);
+	ground_look(test, &ground, 0, ground.nr, ground_out(&ground),
+		    "after clear_refs");
+	ground_read(test, &ground, 0, ground.nr, 1, "by the CPU");
+}
+
+static unsigned long soft_dirty(struct kunit *test, struct procfs *proc,
+				unsigned long addr, unsigned long nr)
+{
+	u64 *entries = entries_of(test, proc, addr, nr);
+	unsigned long i, dirty = 0;
+
+	for (i = 0; i < nr; i++)
+		dirty += !!(entries[i] & ENTRY_SOFT_DIRTY);
+
+	return dirty;
+}
+
+/* soft-dirty.rst: "by writing "4" into the /proc/PID/clear_refs file". */
+static void clear_refs_clears_soft_dirty(struct kunit *test)
+{
+	struct ground ground;
+	struct procfs *proc;
+	unsigned long dirty;
+
+	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
+	ground = ground_of_case(test);
+	proc = procfs_get(test);
+	KUNIT_EXPECT_EQ(test, soft_dirty(test, proc, ground.addr, ground.nr),
+			ground.nr);
+	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
+			  "clear_refs");
+	dirty = soft_dirty(test, proc, ground.addr, ground.nr);
+	KUNIT_EXPECT_EQ_MSG(test, ground.toy->out, ground.nr,
+			    "pages on the device after clear_refs");
+	if (ground.kind->large && ground_private(&ground) &&
+	    dirty == ground.nr)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "clear_refs of a large private folio");
+	KUNIT_EXPECT_EQ_MSG(test, dirty, 0UL,
+			    "0x%lx after clear_refs: got %lu soft-dirty pages wanted 0",
+			    ground.addr, dirty);
+}
+
+/*
+ * soft-dirty.rst: "when the task tries to modify a page at some virtual address
+ * the #PF occurs and the kernel sets the soft-dirty bit on the respective PTE".
+ * Also if that brings the page home first.
+ */
+static void write_after_clear_refs_is_soft_dirty(struct kunit *test)
+{
+	struct ground ground;
+	struct procfs *proc;
+	unsigned long dirty;
+
+	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
+	ground = ground_of_case(test);
+	proc = procfs_get(test);
+	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
+			  "clear_refs");
+	ground_write(test, &ground, 0, 1, 2, "page 0");
+	dirty = soft_dirty(test, proc, ground.addr, 1);
+	ground_read(test, &ground, 0, 1, 2, "page 0");
+	ground_read(test, &ground, 1, ground.nr, 1, "the others");
+	if (ground_private(&ground) && !dirty)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "a write to a private page after clear_refs");
+	KUNIT_EXPECT_EQ_MSG(test, dirty, 1UL,
+			    "page 0 at 0x%lx after the CPU wrote to it: soft-dirty got %lu wanted 1",
+			    ground.addr, dirty);
+}
+
+static const struct size {
+	const char *name;
+	bool large;
+} sizes[] = {
+	{ "page", false },
+	{ "folio", true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(size, sizes, name);
+
+/*
+ * move_ptes() and move_huge_pmd(): whoever saves what has changed since has the
+ * contents under the old address, and has to save them under the new one.
+ */
+static void moved_pages_are_soft_dirty(struct kunit *test)
+{
+	const struct size *size = test->param_value;
+	unsigned long nr = size->large ? NR_LARGE : 1, to, dirty;
+	struct procfs *proc;
+	struct large large;
+
+	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
+	large = large_or_small_get(test, size->large, SEEN_RAM);
+	proc = procfs_get(test);
+	to = ALIGN(dmirror_user_map(test, 2 * nr, RW), nr << PAGE_SHIFT);
+	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
+			  "clear_refs");
+	toy_to_device(test, large.toy, large.addr, nr);
+	KUNIT_ASSERT_EQ_MSG(test, soft_dirty(test, proc, large.addr, nr), 0UL,
+			    "soft-dirty pages at 0x%lx on the device",
+			    large.addr);
+
+	KUNIT_ASSERT_EQ(test, core_mremap(large.addr, nr << PAGE_SHIFT,
+					  nr << PAGE_SHIFT, MREMAP_MAYMOVE |
+					  MREMAP_FIXED, to), (long)to);
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, nr,
+			    "pages on the device after mremap");
+	dirty = soft_dirty(test, proc, to, nr);
+	dmirror_user_unmap(test, to, nr);
+	if (size->large && !dirty)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "mremap() of a large private folio is not soft-dirty");
+	KUNIT_EXPECT_EQ_MSG(test, dirty, nr,
+			    "0x%lx after mremap: got %lu soft-dirty pages wanted %lu",
+			    to, dirty, nr);
+}
+
+/* What was written to since, which is protected again. */
+static void expect_scan(struct kunit *test, struct procfs *proc,
+			const struct ground *ground, unsigned long to,
+			const char *step)
+{
+	struct page_region regions[PROCFS_REGIONS] = {};
+	struct pm_scan_arg arg = {
+		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+		.start = ground->addr,
+		.end = ground_at(ground, ground->nr),
+		.category_mask = PAGE_IS_WRITTEN,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	long got = procfs_scan(proc, &arg, regions), want = to ? 1 : 0;
+
+	KUNIT_EXPECT_EQ_MSG(test, got, want,
+			    "0x%lx, %s: got %ld regions that were written to wanted %ld",
+			    ground->addr, step, got, want);
+	if (got < 1)
+		return;
+	KUNIT_EXPECT_EQ_MSG(test, regions[0].start, (u64)ground->addr,
+			    "first region, %s", step);
+	KUNIT_EXPECT_EQ_MSG(test, regions[0].end, (u64)ground_at(ground, to),
+			    "end of the first region, %s", step);
+}
+
+/*
+ * pagemap.rst: "PM_SCAN_WP_MATCHING" and userfaultfd's asynchronous mode find
+ * what was written to since the last scan.
+ */
+static void scan_protects_pages(struct kunit *test)
+{
+	struct pm_scan_arg arg = { .category_mask = PAGE_IS_WRITTEN };
+	struct ground ground;
+	struct procfs *proc;
+
+	DMIRROR_REQUIRES_CONFIG(test, HAVE_ARCH_USERFAULTFD_WP);
+	ground = ground_of_case(test);
+	proc = procfs_get(test);
+	uffd_get(test, ground.addr, ground.nr, UFFDIO_REGISTER_MODE_WP,
+		 UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED);
+	expect_scan(test, proc, &ground, ground.nr, "first scan");
+	ground_look(test, &ground, 0, ground.nr, ground_out(&ground),
+		    "after the first scan");
+	arg.start = ground.addr;
+	arg.end = ground_at(&ground, ground.nr);
+	arg.return_mask = PAGE_IS_WRITTEN;
+	if (ground.kind->large) {
+		struct page_region regions[PROCFS_REGIONS];
+
+		if (procfs_scan(proc, &arg, regions) == 1)
+			DMIRROR_KNOWN_DEFECT(test,
+					     "PAGEMAP_SCAN does not protect a large private folio");
+	}
+	expect_scan(test, proc, &ground, 0, "nothing was written");
+
+	ground_write(test, &ground, 0, 1, 2, "page 0");
+	expect_scan(test, proc, &ground, 1, "page 0 was written to");
+	expect_scan(test, proc, &ground, 0, "nothing was written since");
+	ground_read(test, &ground, 1, ground.nr, 1, "the others");
+}
+
+static struct kunit_case device_memory_proc_cases[] = {
+	KUNIT_CASE_PARAM(pagemap_tells_where_pages_are, ground_every_kind),
+	KUNIT_CASE_PARAM(smaps_counts_pages_as_their_owners, ground_every_kind),
+	KUNIT_CASE_PARAM(clear_refs_leaves_pages_alone, ground_every_kind),
+	KUNIT_CASE_PARAM(clear_refs_clears_soft_dirty, ground_every_kind),
+	KUNIT_CASE_PARAM(write_after_clear_refs_is_soft_dirty,
+			 ground_every_kind),
+	KUNIT_CASE_PARAM(moved_pages_are_soft_dirty, size_gen_params),
+	KUNIT_CASE_PARAM(scan_protects_pages, ground_private_kinds),
+	{}
+};
+
+DMIRROR_SUITE_AS(device_memory_proc, dmirror_case_init_mm,
+		 device_memory_proc_cases);
