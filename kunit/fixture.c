@@ -191,6 +191,22 @@ static void last_mmput(void *data)
 	mmput(mm);
 }
 
+/*
+ * kthread_use_mm() takes a reference of the mm_struct, which kunit_attach_mm()
+ * leaves to nobody: the thread dies with its mm, and exit_mm() puts a user
+ * (Documentation/kernel-bugs.rst). As long as there are users it is one too
+ * many, and without it core mm checks its counters when the mm is freed.
+ */
+static int attach_mm(void)
+{
+	int ret = kunit_attach_mm();
+
+	if (!ret && atomic_read(&current->mm->mm_count) > 1)
+		mmdrop(current->mm);
+
+	return ret;
+}
+
 int dmirror_case_init_mm(struct kunit *test)
 {
 	struct dmirror_fixture *fixture;
@@ -199,7 +215,7 @@ int dmirror_case_init_mm(struct kunit *test)
 	ret = dmirror_case_init(test);
 	if (ret)
 		return ret;
-	ret = kunit_attach_mm();
+	ret = attach_mm();
 	if (ret)
 		return ret;
 
@@ -231,7 +247,9 @@ void dmirror_user_exit(struct kunit *test)
 	struct dmirror_fixture *fixture = dmirror_fixture(test);
 	struct mm_struct *mm = fixture->mm;
 
-	/* The reference that exit_mm() would drop, then the fixture's. */
+	/* Of the mm_struct, which attach_mm() has dropped. */
+	mmgrab(mm);
+	/* The user that exit_mm() would put, then the fixture's. */
 	fixture->mm = NULL;
 	kthread_unuse_mm(mm);
 	mmput(mm);
