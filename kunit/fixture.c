@@ -199,10 +199,14 @@ static void last_mmput(void *data)
  */
 static int attach_mm(void)
 {
-	int ret = kunit_attach_mm();
+	int ret;
 
+	/* Or an idle CPU that the thread has left could have a reference. */
+	migrate_disable();
+	ret = kunit_attach_mm();
 	if (!ret && atomic_read(&current->mm->mm_count) > 1)
 		mmdrop(current->mm);
+	migrate_enable();
 
 	return ret;
 }

@@ -1153,8 +1153,14 @@ static void dead_mm_is_told(struct kunit *test)
 
 static void use_mm(struct mm_struct *mm)
 {
-	kthread_unuse_mm(current->mm);
+	struct mm_struct *old = current->mm;
+
+	/* kthread_unuse_mm() drops what the fixture has: see attach_mm(). */
+	mmgrab(old);
+	kthread_unuse_mm(old);
 	kthread_use_mm(mm);
+	/* And what this one takes is as many too many at the end. */
+	mmdrop(mm);
 }
 
 /* The range is in the mm that was opened, the buffer in the caller's. */
