@@ -19,7 +19,8 @@ static void shrink(void *data)
 	default_hstate.nr_overcommit_huge_pages = (unsigned long)data;
 }
 
-static unsigned long map(struct kunit *test, size_t len, unsigned long flags)
+static unsigned long map(struct kunit *test, size_t len, unsigned long flags,
+			 const char *what)
 {
 	unsigned long addr;
 
@@ -27,7 +28,7 @@ static unsigned long map(struct kunit *test, size_t len, unsigned long flags)
 			       flags | MAP_ANONYMOUS | MAP_HUGETLB |
 			       MAP_FIXED_NOREPLACE, -1, 0);
 	if (addr == -ENOMEM)
-		kunit_skip(test, "needs memory for two huge pages");
+		kunit_skip(test, "needs memory for %s", what);
 	KUNIT_ASSERT_EQ_MSG(test, addr, TLB_ADDR, "mmap: got %pe",
 			    (void *)addr);
 
@@ -43,7 +44,7 @@ static unsigned long map_two(struct kunit *test, unsigned long flags)
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, shrink,
 							(void *)was), 0);
 
-	return map(test, 2 * huge_page_size(h), flags);
+	return map(test, 2 * huge_page_size(h), flags, "two huge pages");
 }
 
 unsigned long hugetlb_map(struct kunit *test)
@@ -60,7 +61,8 @@ EXPORT_SYMBOL_IF_KUNIT(hugetlb_map_shared);
 
 unsigned long hugetlb_map_table(struct kunit *test)
 {
-	return map(test, PUD_SIZE, MAP_SHARED | MAP_NORESERVE);
+	return map(test, PUD_SIZE, MAP_SHARED | MAP_NORESERVE,
+		   "a table of PMDs");
 }
 EXPORT_SYMBOL_IF_KUNIT(hugetlb_map_table);
 

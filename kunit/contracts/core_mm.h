@@ -237,6 +237,8 @@ void core_unmap_locked(struct folio *folio);
 /**
  * core_unmap_poisoned - try_to_unmap(), as memory_failure() does
  * @folio: a locked folio that is marked, of which the caller has a reference
+ *
+ * Context: process context, may sleep.
  */
 void core_unmap_poisoned(struct folio *folio);
 

@@ -438,6 +438,8 @@ static void change_is_told(struct kunit *test)
 	struct hmm_probe *first, *second;
 	struct watch *watch;
 
+	if (change->make == change_by_poison)
+		DMIRROR_REQUIRES_CONFIG(test, MEMORY_FAILURE);
 	ask(&tlb, 0, tlb.nr, HMM_WRITE, 'W', "first page");
 	ask(&tlb, tlb.nr, tlb.nr, HMM_WRITE, 'W', "second page");
 	first = hmm_probe_get_at(test, tlb.addr, tlb.nr);
@@ -492,9 +494,9 @@ static void pages_cut_off_a_file_are_told(struct kunit *test)
 
 	dmirror_user_fill(test, addr, hugetlb_nr(), 1);
 	dmirror_user_fill(test, addr + size, 1, 2);
+	watch = watch_get(test, log, &watch_ops);
 	file = file_of(addr);
 	KUNIT_ASSERT_NOT_NULL(test, file);
-	watch = watch_get(test, log, &watch_ops);
 	ret = vfs_fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			    0, size);
 	fput(file);

@@ -69,6 +69,7 @@ struct hmm_special *hmm_special_get(struct kunit *test);
  *
  * Asserts that it works. Each fault maps the page, for reading.
  *
+ * Context: process context, may sleep.
  * Return: the mapping, aligned to the page.
  */
 struct hmm_special *hmm_special_get_huge(struct kunit *test, unsigned int order,

@@ -186,6 +186,8 @@ struct notify_wants {
  * @call: NOTIFY_START or NOTIFY_SPAN
  * @wants: the calls
  * @step: what was done before, for the message
+ *
+ * Context: process context.
  */
 void notify_expect_told(struct kunit *test, struct notify_log *log,
 			enum notify_call call, const struct notify_wants *wants,

@@ -17,6 +17,7 @@ struct vfsmount;
  *
  * Asserts that it works. Built-in suites only.
  *
+ * Context: process context, may sleep.
  * Return: the mount.
  */
 struct vfsmount *private_fs_get(struct kunit *test, const char *type);
@@ -27,6 +28,7 @@ struct vfsmount *private_fs_get(struct kunit *test, const char *type);
  * @name: from the root of @mnt on, without a leading slash
  * @flags: O_*
  *
+ * Context: process context, may sleep.
  * Return: the file, which private_fs_close() closes, or an errno.
  */
 struct file *private_fs_open(struct vfsmount *mnt, const char *name, int flags);
@@ -34,6 +36,8 @@ struct file *private_fs_open(struct vfsmount *mnt, const char *name, int flags);
 /**
  * private_fs_close - close a file, now and not later
  * @file: from private_fs_open()
+ *
+ * Context: process context, may sleep.
  */
 void private_fs_close(struct file *file);
 
@@ -43,6 +47,7 @@ void private_fs_close(struct file *file);
  * @name: of the file
  * @what: the string
  *
+ * Context: process context, may sleep.
  * Return: 0 or an errno.
  */
 int private_fs_write(struct vfsmount *mnt, const char *name, const char *what);
