@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import unittest
 from pathlib import Path
 from typing import Dict, Set, Tuple
@@ -27,10 +28,11 @@ def suites() -> Dict[str, Set[str]]:
     return found
 
 
-# What looks like the beginning of a function, and a range that it fills in.
+# What looks like the beginning of a function, and a range that it fills in: by
+# the call for it, or member by member.
 _FUNCTION = re.compile(r'^(?:[a-z_][\w *]*?\b)?(\w+)\(', re.M)
-_PRODUCER = re.compile(r'mmu_notifier_range_init(?:_owner)?\(\s*[^,;]*,\s*'
-                       r'MMU_NOTIFY_(\w+)')
+_PRODUCER = re.compile(r'(?:mmu_notifier_range_init(?:_owner)?\(\s*[^,;]*,\s*'
+                       r'|\.event\s*=\s*)MMU_NOTIFY_(\w+)')
 
 
 def producers(tree: Path) -> Set[Tuple[str, str, str]]:
@@ -39,14 +41,15 @@ def producers(tree: Path) -> Set[Tuple[str, str, str]]:
     Args:
         tree: a kernel tree.
     """
+    files = subprocess.run(['grep', '-rl', '--include=*.[ch]', 'MMU_NOTIFY_',
+                            '.'], cwd=tree, stdout=subprocess.PIPE, check=True,
+                           text=True).stdout.split()
     found = set()
-    for top in ('arch', 'fs', 'ipc', 'kernel', 'mm', 'virt'):
-        for path in (tree / top).rglob('*.c'):
-            text = path.read_text(errors='replace')
-            for call in _PRODUCER.finditer(text):
-                begins = list(_FUNCTION.finditer(text, 0, call.start()))
-                found.add((begins[-1].group(1), str(path.relative_to(tree)),
-                           call.group(1)))
+    for name in files:
+        text = (tree / name).read_text(errors='replace')
+        for call in _PRODUCER.finditer(text):
+            begins = list(_FUNCTION.finditer(text, 0, call.start()))
+            found.add((begins[-1].group(1), name[len('./'):], call.group(1)))
     return found
 
 
