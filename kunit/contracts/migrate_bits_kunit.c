@@ -550,9 +550,9 @@ static void expect_denied(struct kunit *test, unsigned long addr, bool denied,
 }
 
 /*
- * That an entry which can be written to has userfaultfd's bit is nothing that
- * core mm makes today, and CONFIG_PAGE_TABLE_CHECK warns of it: here it is what
- * shows whether the bit is kept.
+ * An entry that can be written to should not have userfaultfd's bit, and
+ * CONFIG_PAGE_TABLE_CHECK warns of it (PAGEMAP_SCAN makes some, which is a known
+ * bug): here it is what shows whether the bit is kept.
  */
 static void set_odd_bits(struct kunit *test, unsigned long addr,
 			 unsigned int bits)

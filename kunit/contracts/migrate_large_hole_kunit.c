@@ -94,6 +94,8 @@ static void hole_gets_large_or_small_pages(struct kunit *test)
 		.kind = SEEN_PRIVATE,
 		.huge = !hole->small,
 		.write = !hole->read_only,
+		/* device_memory_proc.filled_hole_is_soft_dirty() */
+		.soft_dirty = got.soft_dirty,
 		.exclusive = true,
 		.anon = true,
 		.order = hole->small ? 0 : PMD_ORDER,

@@ -153,8 +153,6 @@ static void clear_refs_clears_soft_dirty(struct kunit *test)
 	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
 	ground = ground_of_case(test);
 	proc = procfs_get(test);
-	KUNIT_EXPECT_EQ(test, soft_dirty(test, proc, ground.addr, ground.nr),
-			ground.nr);
 	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
 			  "clear_refs");
 	dirty = soft_dirty(test, proc, ground.addr, ground.nr);
@@ -185,9 +183,9 @@ static void write_after_clear_refs_is_soft_dirty(struct kunit *test)
 	proc = procfs_get(test);
 	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
 			  "clear_refs");
-	ground_write(test, &ground, 0, 1, 2, "page 0");
+	dmirror_user_fill(test, ground.addr, 1, 2);
 	dirty = soft_dirty(test, proc, ground.addr, 1);
-	ground_read(test, &ground, 0, 1, 2, "page 0");
+	dmirror_user_check(test, ground.addr, 1, 2, "page 0");
 	ground_read(test, &ground, 1, ground.nr, 1, "the others");
 	if (ground_private(&ground) && !dirty)
 		DMIRROR_KNOWN_DEFECT(test,
@@ -195,6 +193,96 @@ static void write_after_clear_refs_is_soft_dirty(struct kunit *test)
 	KUNIT_EXPECT_EQ_MSG(test, dirty, 1UL,
 			    "page 0 at 0x%lx after the CPU wrote to it: soft-dirty got %lu wanted 1",
 			    ground.addr, dirty);
+}
+
+/*
+ * A migration entry becomes what it says, whatever clear_refs has meant to watch
+ * meanwhile. Evictions hold no mmap_lock; compaction is another such migration.
+ * (A dirty huge page is soft-dirty after any migration, remove_migration_pmd()
+ * says: there is nothing to see with a coherent folio.)
+ */
+static void write_after_an_eviction_is_soft_dirty(struct kunit *test)
+{
+	struct toy_move move;
+	struct ground ground;
+	struct procfs *proc;
+	unsigned long dirty;
+	int cleared;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
+	ground = ground_of_case(test);
+	proc = procfs_get(test);
+	ground_evict_init(test, &ground, &move);
+	ground_evict_begin(&ground, &move);
+	cleared = procfs_write(proc, "clear_refs", "4");
+	DMIRROR_EXPECT_ERRNO(test, ground_evict_finish(&move), 0, "eviction");
+	DMIRROR_ASSERT_OK(test, cleared, "clear_refs during the eviction");
+	dirty = soft_dirty(test, proc, ground.addr, ground.nr);
+	KUNIT_EXPECT_EQ_MSG(test, dirty, 0UL,
+			    "0x%lx before the CPU wrote: got %lu soft-dirty pages wanted 0",
+			    ground.addr, dirty);
+
+	/* By the CPU itself: get_user_pages() marks a huge page. */
+	dmirror_user_fill(test, ground.addr, ground.nr, 2);
+	dirty = soft_dirty(test, proc, ground.addr, ground.nr);
+	dmirror_user_check(test, ground.addr, ground.nr, 2,
+			   "after the eviction");
+	if (!dirty)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "a write to a page that was migrating during clear_refs");
+	KUNIT_EXPECT_EQ_MSG(test, dirty, ground.nr,
+			    "0x%lx after the CPU wrote: got %lu soft-dirty pages wanted %lu",
+			    ground.addr, dirty, ground.nr);
+}
+
+static const struct hole {
+	const char *name;
+	enum memory_type type;
+	bool large;
+} holes[] = {
+	{ "private_page", MEMORY_DEVICE_PRIVATE, false },
+	{ "private_folio", MEMORY_DEVICE_PRIVATE, true },
+	{ "coherent_page", MEMORY_DEVICE_COHERENT, false },
+};
+
+KUNIT_ARRAY_PARAM_DESC(hole, holes, name);
+
+/*
+ * soft-dirty.rst: "new memory regions" are soft-dirty, for there is something
+ * that nobody has saved. So is what a device puts where nothing was.
+ */
+static void filled_hole_is_soft_dirty(struct kunit *test)
+{
+	const struct hole *hole = test->param_value;
+	unsigned long nr = hole->large ? NR_LARGE : 1, filled, written;
+	struct large large;
+	struct procfs *proc;
+
+	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
+	if (hole->large) {
+		large = large_hole(test, RW);
+	} else {
+		large.toy = toy_get(test, hole->type, TOY_PAGES);
+		large.addr = dmirror_user_map(test, nr, RW);
+	}
+	proc = procfs_get(test);
+	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
+			  "clear_refs");
+	toy_to_device(test, large.toy, large.addr, nr);
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, nr,
+			    "pages of the device in the hole");
+	filled = soft_dirty(test, proc, large.addr, nr);
+	dmirror_user_fill(test, large.addr, nr, 1);
+	written = soft_dirty(test, proc, large.addr, nr);
+	dmirror_user_check(test, large.addr, nr, 1, "by the CPU");
+	dmirror_user_unmap(test, large.addr, nr);
+	if (hole->type == MEMORY_DEVICE_PRIVATE && !filled && !written)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "a hole that a device fills is not soft-dirty");
+	KUNIT_EXPECT_TRUE_MSG(test, filled == nr && written == nr,
+			      "0x%lx, soft-dirty pages: got %lu on the device and %lu after the CPU wrote, wanted %lu",
+			      large.addr, filled, written, nr);
 }
 
 static const struct size {
@@ -244,66 +332,136 @@ static void moved_pages_are_soft_dirty(struct kunit *test)
 			    to, dirty, nr);
 }
 
-/* What was written to since, which is protected again. */
-static void expect_scan(struct kunit *test, struct procfs *proc,
-			const struct ground *ground, unsigned long to,
-			const char *step)
+/* What was written to since, which is protected again if @flags say so. */
+static long scan(struct procfs *proc, const struct ground *ground, u64 flags,
+		 struct page_region *regions)
 {
-	struct page_region regions[PROCFS_REGIONS] = {};
 	struct pm_scan_arg arg = {
-		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+		.flags = flags,
 		.start = ground->addr,
 		.end = ground_at(ground, ground->nr),
 		.category_mask = PAGE_IS_WRITTEN,
 		.return_mask = PAGE_IS_WRITTEN,
 	};
-	long got = procfs_scan(proc, &arg, regions), want = to ? 1 : 0;
+
+	return procfs_scan(proc, &arg, regions);
+}
+
+static void expect_scan(struct kunit *test, struct procfs *proc,
+			const struct ground *ground, unsigned long to,
+			const char *step)
+{
+	struct page_region regions[PROCFS_REGIONS] = {};
+	long got = scan(proc, ground,
+			PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC, regions);
+	long want = to ? 1 : 0;
 
 	KUNIT_EXPECT_EQ_MSG(test, got, want,
 			    "0x%lx, %s: got %ld regions that were written to wanted %ld",
 			    ground->addr, step, got, want);
 	if (got < 1)
 		return;
-	KUNIT_EXPECT_EQ_MSG(test, regions[0].start, (u64)ground->addr,
-			    "first region, %s", step);
-	KUNIT_EXPECT_EQ_MSG(test, regions[0].end, (u64)ground_at(ground, to),
-			    "end of the first region, %s", step);
+	KUNIT_EXPECT_TRUE_MSG(test, regions[0].start == ground->addr &&
+			      regions[0].end == ground_at(ground, to),
+			      "first region, %s: got 0x%llx-0x%llx wanted 0x%lx-0x%lx",
+			      step, regions[0].start, regions[0].end,
+			      ground->addr, ground_at(ground, to));
+}
+
+/* Is all of it told to be written to? */
+static bool all_is_written(struct procfs *proc, const struct ground *ground)
+{
+	struct page_region regions[PROCFS_REGIONS] = {};
+
+	return scan(proc, ground, 0, regions) == 1 &&
+	       regions[0].start == ground->addr &&
+	       regions[0].end == ground_at(ground, ground->nr);
+}
+
+/*
+ * The mode of userfaultfd that PM_SCAN_WP_MATCHING is for, and the first scan,
+ * which finds and protects all. Can it still be written to without a fault?
+ */
+static bool first_scan(struct kunit *test, struct procfs *proc,
+		       const struct ground *ground)
+{
+	struct core_view view;
+
+	uffd_get(test, ground->addr, ground->nr, UFFDIO_REGISTER_MODE_WP,
+		 UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED);
+	/* page_table_check warns of what is protected and can be written to. */
+	kunit_warning_suppress(test) {
+		expect_scan(test, proc, ground, ground->nr, "first scan");
+	}
+	core_look(&view, ground->mm, ground->addr, ground->nr);
+	KUNIT_EXPECT_TRUE_MSG(test, view.same == view.nr &&
+			      view.first.place == CORE_DEVICE,
+			      "0x%lx after the first scan: got %lu pages alike at place %d wanted %lu on the device",
+			      ground->addr, view.same, view.first.place,
+			      view.nr);
+
+	return view.first.write;
+}
+
+/* Writes to the first page, and reads the others. */
+static void expect_one_written(struct kunit *test, struct procfs *proc,
+			       const struct ground *ground)
+{
+	expect_scan(test, proc, ground, 0, "nothing was written");
+	ground_write(test, ground, 0, 1, 2, "page 0");
+	expect_scan(test, proc, ground, 1, "page 0 was written to");
+	expect_scan(test, proc, ground, 0, "nothing was written since");
+	ground_read(test, ground, 1, ground->nr, 1, "the others");
 }
 
 /*
  * pagemap.rst: "PM_SCAN_WP_MATCHING" and userfaultfd's asynchronous mode find
  * what was written to since the last scan.
  */
-static void scan_protects_pages(struct kunit *test)
+static void scan_finds_what_was_written(struct kunit *test)
 {
-	struct pm_scan_arg arg = { .category_mask = PAGE_IS_WRITTEN };
 	struct ground ground;
 	struct procfs *proc;
+	bool writable;
 
 	DMIRROR_REQUIRES_CONFIG(test, HAVE_ARCH_USERFAULTFD_WP);
 	ground = ground_of_case(test);
 	proc = procfs_get(test);
-	uffd_get(test, ground.addr, ground.nr, UFFDIO_REGISTER_MODE_WP,
-		 UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED);
-	expect_scan(test, proc, &ground, ground.nr, "first scan");
-	ground_look(test, &ground, 0, ground.nr, ground_out(&ground),
-		    "after the first scan");
-	arg.start = ground.addr;
-	arg.end = ground_at(&ground, ground.nr);
-	arg.return_mask = PAGE_IS_WRITTEN;
-	if (ground.kind->large) {
-		struct page_region regions[PROCFS_REGIONS];
-
-		if (procfs_scan(proc, &arg, regions) == 1)
-			DMIRROR_KNOWN_DEFECT(test,
-					     "PAGEMAP_SCAN does not protect a large private folio");
+	writable = first_scan(test, proc, &ground);
+	if (ground.kind->large && writable && all_is_written(proc, &ground))
+		DMIRROR_KNOWN_DEFECT(test,
+				     "PAGEMAP_SCAN does not protect a large private folio");
+	if (!writable) {
+		expect_one_written(test, proc, &ground);
+		return;
 	}
-	expect_scan(test, proc, &ground, 0, "nothing was written");
+	/* The defect that scan_takes_the_right_to_write() is about. */
+	kunit_warning_suppress(test) {
+		expect_one_written(test, proc, &ground);
+	}
+}
 
-	ground_write(test, &ground, 0, 1, 2, "page 0");
-	expect_scan(test, proc, &ground, 1, "page 0 was written to");
-	expect_scan(test, proc, &ground, 0, "nothing was written since");
-	ground_read(test, &ground, 1, ground.nr, 1, "the others");
+/* Not only does a fault have to come: nobody may be told that none is needed. */
+static void scan_takes_the_right_to_write(struct kunit *test)
+{
+	struct ground ground;
+	struct procfs *proc;
+	bool writable;
+
+	DMIRROR_REQUIRES_CONFIG(test, HAVE_ARCH_USERFAULTFD_WP);
+	ground = ground_of_case(test);
+	proc = procfs_get(test);
+	writable = first_scan(test, proc, &ground);
+	kunit_warning_suppress(test) {
+		ground_read(test, &ground, 0, ground.nr, 1, "by the CPU");
+	}
+	if (writable && all_is_written(proc, &ground))
+		DMIRROR_KNOWN_DEFECT(test,
+				     "PAGEMAP_SCAN leaves private pages writable");
+	KUNIT_EXPECT_FALSE_MSG(test, writable,
+			       "0x%lx after the first scan: an entry that can be written to",
+			       ground.addr);
+	expect_scan(test, proc, &ground, 0, "the CPU has read");
 }
 
 static struct kunit_case device_memory_proc_cases[] = {
@@ -313,8 +471,12 @@ static struct kunit_case device_memory_proc_cases[] = {
 	KUNIT_CASE_PARAM(clear_refs_clears_soft_dirty, ground_every_kind),
 	KUNIT_CASE_PARAM(write_after_clear_refs_is_soft_dirty,
 			 ground_every_kind),
+	KUNIT_CASE_PARAM(write_after_an_eviction_is_soft_dirty,
+			 ground_common_kinds),
+	KUNIT_CASE_PARAM(filled_hole_is_soft_dirty, hole_gen_params),
 	KUNIT_CASE_PARAM(moved_pages_are_soft_dirty, size_gen_params),
-	KUNIT_CASE_PARAM(scan_protects_pages, ground_private_kinds),
+	KUNIT_CASE_PARAM(scan_finds_what_was_written, ground_private_kinds),
+	KUNIT_CASE_PARAM(scan_takes_the_right_to_write, ground_private_kinds),
 	{}
 };
 

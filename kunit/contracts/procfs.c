@@ -230,14 +230,16 @@ long procfs_scan(struct procfs *proc, struct pm_scan_arg *arg,
 }
 
 /* The number of a line "Name:   12 kB" before @end, in bytes. */
-static unsigned long smap_number(const char *text, const char *end,
-				 const char *name)
+static unsigned long smap_number(struct kunit *test, const char *text,
+				 const char *end, const char *name)
 {
 	const char *line = strnstr(text, name, end - text);
 	unsigned long kilobytes;
 
-	if (!line || sscanf(line + strlen(name), "%lu", &kilobytes) != 1)
-		return 0;
+	KUNIT_ASSERT_TRUE_MSG(test, line && sscanf(line + strlen(name), "%lu",
+						   &kilobytes) == 1,
+			      "no line \"%s 12 kB\" in:%.*s", name + 1,
+			      (int)(end - text), text);
 
 	return kilobytes << 10;
 }
@@ -272,14 +274,14 @@ struct procfs_smap procfs_smaps(struct kunit *test, struct procfs *proc,
 				  addr);
 
 	return (struct procfs_smap){
-		.rss = smap_number(from, end, "\nRss:"),
-		.pss = smap_number(from, end, "\nPss:"),
-		.private = smap_number(from, end, "\nPrivate_Clean:") +
-			   smap_number(from, end, "\nPrivate_Dirty:"),
-		.shared = smap_number(from, end, "\nShared_Clean:") +
-			  smap_number(from, end, "\nShared_Dirty:"),
-		.anonymous = smap_number(from, end, "\nAnonymous:"),
-		.huge = smap_number(from, end, "\nAnonHugePages:"),
-		.swap = smap_number(from, end, "\nSwap:"),
+		.rss = smap_number(test, from, end, "\nRss:"),
+		.pss = smap_number(test, from, end, "\nPss:"),
+		.private = smap_number(test, from, end, "\nPrivate_Clean:") +
+			   smap_number(test, from, end, "\nPrivate_Dirty:"),
+		.shared = smap_number(test, from, end, "\nShared_Clean:") +
+			  smap_number(test, from, end, "\nShared_Dirty:"),
+		.anonymous = smap_number(test, from, end, "\nAnonymous:"),
+		.huge = smap_number(test, from, end, "\nAnonHugePages:"),
+		.swap = smap_number(test, from, end, "\nSwap:"),
 	};
 }

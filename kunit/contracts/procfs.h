@@ -19,6 +19,7 @@ struct procfs;
  *
  * Maps a few pages in the case's mm, for what is read and written.
  *
+ * Context: process context, may sleep.
  * Return: the /proc.
  */
 struct procfs *procfs_get(struct kunit *test);
@@ -29,6 +30,7 @@ struct procfs *procfs_get(struct kunit *test);
  * @name: of the file
  * @what: a short string
  *
+ * Context: process context, may sleep.
  * Return: 0 or an errno.
  */
 int procfs_write(struct procfs *proc, const char *name, const char *what);
@@ -41,6 +43,7 @@ int procfs_write(struct procfs *proc, const char *name, const char *what);
  *
  * Asserts that it works, and that all of it fits.
  *
+ * Context: process context, may sleep.
  * Return: the text.
  */
 const char *procfs_text(struct kunit *test, struct procfs *proc,
@@ -53,6 +56,7 @@ const char *procfs_text(struct kunit *test, struct procfs *proc,
  * @nr: number of pages, at most what a PMD maps
  * @entries: as Documentation/admin-guide/mm/pagemap.rst has them
  *
+ * Context: process context, may sleep.
  * Return: 0 or an errno.
  */
 int procfs_pagemap(struct procfs *proc, unsigned long addr, unsigned long nr,
@@ -68,6 +72,7 @@ int procfs_pagemap(struct procfs *proc, unsigned long addr, unsigned long nr,
  *	filled in
  * @regions: PROCFS_REGIONS of them, or NULL
  *
+ * Context: process context, may sleep.
  * Return: number of regions that were found, or an errno.
  */
 long procfs_scan(struct procfs *proc, struct pm_scan_arg *arg,
@@ -101,6 +106,7 @@ struct procfs_smap {
  *
  * Asserts that it is there.
  *
+ * Context: process context, may sleep.
  * Return: the numbers.
  */
 struct procfs_smap procfs_smaps(struct kunit *test, struct procfs *proc,
