@@ -25,6 +25,8 @@ LOG_LINES = 80      # lines of log kept for one case
 # What printk may put before a line: a time, a thread or CPU number.
 PREFIX = r'(?:<\d+>)?(?:\[[ \d.]+\]\s?)?(?:\[\s*[TC]\d+\]\s?)?'
 _START = re.compile('^' + PREFIX + r'KTAP version 1$')
+_NESTED = re.compile('^' + PREFIX + r' +KTAP version 1$')
+_PLAN = re.compile('^' + PREFIX + r' *1\.\.\d+$')
 _HEADER = re.compile('^' + PREFIX + r'( *)# Subtest: (.*)$')
 _RESULT = re.compile('^' + PREFIX +
                      r'( *)(ok|not ok) \d+ (?:- )?(\S.*?)(?: # (.*))?$')
@@ -149,6 +151,29 @@ def walk(lines: Sequence[str]) -> Walk:
     return Walk(owners, events, suite, begin, started)
 
 
+def settled(lines: Iterable[str]) -> Iterator[str]:
+    """Bring a console into the order that the parser needs.
+
+    It loses the subtest whose version line and name are not neighbours, and all
+    after it; but any other CPU may print a line between them. That goes first.
+
+    Args:
+        lines: the console's lines; may block.
+    """
+    held: Optional[str] = None
+    for line in lines:
+        if held is not None and (progress(line) or _NESTED.match(line)
+                                 or _PLAN.match(line)):
+            yield held
+            held = None
+        if held is None and _NESTED.match(line) and not _START.match(line):
+            held = line
+        else:
+            yield line
+    if held is not None:
+        yield held
+
+
 @dataclass
 class Report:
     """What the parser made of one console.
@@ -192,7 +217,7 @@ class Parser:
 
         def until_end() -> Iterator[str]:
             nonlocal ended
-            yield from lines
+            yield from settled(lines)
             ended = True
 
         printer = self._printer.Printer(print=out is not None,

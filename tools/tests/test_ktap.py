@@ -36,6 +36,21 @@ class Flat(unittest.TestCase):
                  ('dmirror_mirror.huge', 'skip', 'no transparent huge pages'),
                  ('dmirror_mirror.write', 'pass', '')])
 
+    def test_line_between_a_version_and_its_subtest(self) -> None:
+        lines = consoles.console('green')
+        wanted = [(c.key, c.status, c.reason) for c in self.cases('green')]
+        nested = [number for number, line in enumerate(lines)
+                  if line.strip() == 'KTAP version 1' and line[0] == ' ']
+        self.assertGreater(len(nested), 2)
+        for number in nested:
+            torn = lines[:]
+            torn.insert(number + 1, 'input: a mouse as /devices/serio1')
+            report = consoles.parser().parse(iter(torn), None)
+            cases = ktap.flatten(report, ktap.walk(torn), torn)
+            self.assertEqual([(c.key, c.status, c.reason) for c in cases],
+                             wanted, f'after line {number}')
+            self.assertEqual(report.errors, [])
+
     def test_skip_reason_of_an_older_parser(self) -> None:
         lines = consoles.console('green')
         report = consoles.parser().parse(iter(lines), None)
@@ -133,6 +148,24 @@ class Flat(unittest.TestCase):
         counts = report.root.counts
         self.assertEqual((counts.passed, counts.failed, counts.skipped,
                           counts.crashed), (4, 3, 1, 0))
+
+
+class Settled(unittest.TestCase):
+    """Lines in the order that the parser needs."""
+
+    def test_order(self) -> None:
+        version = '    KTAP version 1'
+        for lines, wanted in (
+                (['a', version, '    # Subtest: s'],
+                 ['a', version, '    # Subtest: s']),
+                (['a', version, 'b', 'c', '    # Subtest: s', 'd'],
+                 ['a', 'b', 'c', version, '    # Subtest: s', 'd']),
+                ([version, 'b', '    1..2'], ['b', version, '    1..2']),
+                ([version, version, 'b'], [version, 'b', version]),
+                (['KTAP version 1', 'b'], ['KTAP version 1', 'b']),
+                (['[    1.000000] KTAP version 1', '[    1.100000] b'],
+                 ['[    1.000000] KTAP version 1', '[    1.100000] b'])):
+            self.assertEqual(list(ktap.settled(lines)), wanted, lines)
 
 
 class Walk(support.TempCase):
