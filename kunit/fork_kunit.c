@@ -13,6 +13,7 @@
 #include <linux/uaccess.h>
 
 #include "../drivers/dmirror/device.h"
+#include "../drivers/dmirror/exclusive.h"
 #include "../drivers/dmirror/fops.h"
 #include "../drivers/dmirror/migrate.h"
 #include "../drivers/dmirror/mm.h"
@@ -275,6 +276,156 @@ static void child_does_not_see_the_devices_writes(struct kunit *test)
 }
 
 /**
+ * struct childs_device - a device that mirrors a child
+ * @addr: NR pages
+ * @two_pass: how it takes invalidations
+ * @read: what it read there
+ * @store: what it writes then
+ * @seen: what the child's CPU reads at last
+ */
+struct childs_device {
+	unsigned long addr;
+	bool two_pass;
+	void *read;
+	void *store;
+	void *seen;
+};
+
+static int open_read_and_write(void *data)
+{
+	struct childs_device *device = data;
+	struct dmirror_access_result result;
+	struct dmirror_mirror *mirror;
+	int ret;
+
+	mirror = dmirror_mirror_create(current->mm, NULL, device->two_pass);
+	if (IS_ERR(mirror))
+		return PTR_ERR(mirror);
+	ret = dmirror_access_read(mirror, device->addr, NR, device->read, NULL,
+				  &result);
+	if (!ret)
+		ret = dmirror_access_write(mirror, device->addr, NR,
+					   device->store, NULL, &result);
+	dmirror_mirror_destroy(mirror);
+	if (!ret && copy_from_user(device->seen, (void __user *)device->addr,
+				   NR << PAGE_SHIFT))
+		ret = -EFAULT;
+
+	return ret;
+}
+
+static const struct sharing {
+	const char *name;
+	bool shared;
+} sharings[] = {
+	{ "private", false },
+	{ "shared", true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(sharing, sharings, name);
+
+/* The child opens the device for itself: what it writes there is the child's. */
+static void childs_device_writes_for_the_child(struct kunit *test)
+{
+	const struct sharing *sharing = test->param_value;
+	struct childs_device device = {
+		.two_pass = dmirror_two_pass(test),
+		.read = dmirror_buf(test, NR),
+		.store = dmirror_buf(test, NR),
+		.seen = dmirror_buf(test, NR),
+	};
+	struct user_child child;
+	int forked, wrote = 0;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	device.addr = sharing->shared ? dmirror_user_map_shared(test, NR) :
+					dmirror_user_map(test, NR, RW);
+	dmirror_user_fill(test, device.addr, NR, 1);
+	dmirror_buf_fill(device.store, NR, 2);
+	forked = user_fork(&child);
+	if (!forked) {
+		wrote = user_ask(&child, open_read_and_write, &device);
+		user_reap(&child);
+	}
+	DMIRROR_ASSERT_OK(test, forked, "fork");
+	DMIRROR_EXPECT_ERRNO(test, wrote, 0, "what the child's device did");
+	dmirror_buf_check(test, device.read, device.addr, NR, 1,
+			  "what the child's device read");
+	dmirror_buf_check(test, device.seen, device.addr, NR, 2,
+			  "what the child saw of what its device wrote");
+	dmirror_user_check(test, device.addr, NR, sharing->shared ? 2 : 1,
+			   "by the parent, after the child's device wrote");
+}
+
+static const struct turn {
+	const char *name;
+	bool child_first;
+} turns[] = {
+	{ "parent_first", false },
+	{ "child_first", true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(turn, turns, name);
+
+/* What the child does in exclusive_pages_are_copied_on_write(), in order. */
+#define WORKS 3
+
+/* Fork takes exclusive access back, and either has pages of its own then. */
+static void exclusive_pages_are_copied_on_write(struct kunit *test)
+{
+	const struct turn *turn = test->param_value;
+	struct dmirror_bench bench;
+	struct child_work works[WORKS];
+	int forked, parent = 0, worked[WORKS + 1] = {};
+	struct user_child child;
+	unsigned long done = 0;
+	unsigned int i;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	bench = bench_get_private(test, NR);
+	for (i = 0; i < WORKS; i++)
+		works[i] = (struct child_work){
+			.addr = bench.addr,
+			.write = i == 1,
+			.salt = i ? 2 : 1,
+			.page = NR,
+		};
+	DMIRROR_ASSERT_OK(test, dmirror_exclusive_make(bench.mirror, bench.addr,
+						       NR, &done),
+			  "making pages exclusive");
+	forked = user_fork(&child);
+	if (!forked) {
+		if (!turn->child_first)
+			parent = parent_writes(&bench);
+		for (i = 0; i < WORKS; i++)
+			worked[i] = user_ask(&child, child_fn, &works[i]);
+		if (turn->child_first)
+			parent = parent_writes(&bench);
+		worked[WORKS] = user_ask(&child, child_fn, &works[WORKS - 1]);
+		user_reap(&child);
+	}
+	DMIRROR_ASSERT_OK(test, forked, "fork");
+	KUNIT_EXPECT_EQ_MSG(test, done, NR,
+			    "0x%lx: got %lu exclusive pages wanted %lu",
+			    bench.addr, done, NR);
+	DMIRROR_EXPECT_ERRNO(test, parent, 0, "what the parent wrote");
+	for (i = 0; i <= WORKS; i++)
+		KUNIT_EXPECT_EQ_MSG(test, worked[i], 0,
+				    "act %u of the child: got %s wanted 0", i,
+				    dmirror_errno(worked[i]));
+	for (i = 0; i < WORKS; i++)
+		KUNIT_EXPECT_EQ_MSG(test, works[i].page, NR,
+				    "act %u: the child's first wrong page is at 0x%lx, its first word is 0x%llx",
+				    i, bench.addr +
+				    (works[i].page << PAGE_SHIFT),
+				    works[i].got);
+	KUNIT_EXPECT_EQ_MSG(test, dmirror_exclusive_held(bench.mirror,
+							 bench.addr, NR), 0,
+			    "0x%lx: is held after fork and writes", bench.addr);
+	dmirror_user_check(test, bench.addr, NR, 3, "by the parent");
+}
+
+/**
  * struct request - one hmm_range_fault() on behalf of the device
  * @mirror: whose
  * @addr: of one page
@@ -530,6 +681,9 @@ static struct kunit_case fork_cases[] = {
 	KUNIT_CASE(idle_child_leaves_pages_on_the_device),
 	KUNIT_CASE(child_does_not_see_the_parents_writes),
 	KUNIT_CASE(child_does_not_see_the_devices_writes),
+	KUNIT_CASE_PARAM(childs_device_writes_for_the_child,
+			 sharing_gen_params),
+	KUNIT_CASE_PARAM(exclusive_pages_are_copied_on_write, turn_gen_params),
 	KUNIT_CASE(write_request_finds_a_writable_page),
 	KUNIT_CASE(unlocked_fault_for_writing_brings_it_home),
 	KUNIT_CASE(shared_pages_migrate_for_both),

@@ -10,6 +10,7 @@
 #include <linux/memremap.h>
 #include <linux/mman.h>
 
+#include "../drivers/dmirror/migrate.h"
 #include "../drivers/dmirror/mm.h"
 #include "../drivers/dmirror/uapi.h"
 #include "bench.h"
@@ -63,6 +64,137 @@ static void pages_of_one_device_are_read_by_another(struct kunit *test)
 	dmirror_expect_pt(test, one.mirror, one.addr, "rrrrrr",
 			  "of device 0, after the read");
 	dmirror_user_check(test, one.addr, 6, 1, "afterwards");
+}
+
+static void expect_no_migration(struct kunit *test,
+				const struct dmirror_bench *bench,
+				unsigned long addr, unsigned long npages,
+				const char *step)
+{
+	unsigned long moved = 99;
+	int ret = dmirror_migrate_to_devmem(bench->mirror, addr, npages,
+					    &moved);
+
+	DMIRROR_EXPECT_ERRNO(test, ret, -EINVAL, step);
+	KUNIT_EXPECT_EQ_MSG(test, moved, 0UL,
+			    "0x%lx, %s: got %lu pages moved wanted 0", addr,
+			    step, moved);
+	bench_expect_out(test, bench, 0, step);
+}
+
+/*
+ * migrate_mixed: what cannot be read, a hole, a zero page, a read-only page and
+ * two ordinary ones, of which one is on another device then.
+ */
+static void mixed_pages_on_two_devices(struct kunit *test)
+{
+	struct dmirror_bench one, two;
+	unsigned long addr;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	one = bench_get_private(test, 6);
+	two = bench_on(test, dmirror_private_get(test, 0, PRIVATE_CHUNK, 1),
+		       one.addr);
+	addr = one.addr;
+	dmirror_user_map_over(test, addr, 6, PROT_NONE);
+	expect_no_migration(test, &two, addr, 6, "what cannot be read");
+	dmirror_user_unmap(test, addr + PAGE_SIZE, 1);
+	expect_no_migration(test, &two, addr, 3, "a hole");
+
+	addr += 2 * PAGE_SIZE;
+	dmirror_user_protect(test, addr, 4, RW);
+	dmirror_user_fill(test, addr + PAGE_SIZE, 3, 1);
+	dmirror_user_protect(test, addr, 2, PROT_READ);
+	dmirror_user_touch(test, addr, 1);
+	bench_to_device(test, &two, addr, 4);
+	bench_expect_out(test, &two, 4, "of four kinds");
+	bench_to_device_part(test, &one, addr + 3 * PAGE_SIZE, 1, 0);
+	bench_expect_out(test, &two, 4, "after another device wanted one");
+	dmirror_user_check(test, addr, 1, 0, "the zero page");
+	dmirror_user_check(test, addr + PAGE_SIZE, 3, 1, "the others");
+	bench_expect_out(test, &two, 0, "after the CPU read all");
+}
+
+/**
+ * struct untouched - memory that nobody has used yet
+ * @name: in the case's name
+ * @large: it is to be one huge page
+ * @map: maps it
+ * @nr: how many pages of it are used
+ */
+struct untouched {
+	const char *name;
+	bool large;
+	unsigned long (*map)(struct kunit *test);
+	unsigned long (*nr)(void);
+};
+
+#define UNTOUCHED 8UL
+
+static unsigned long small_nr(void)
+{
+	return UNTOUCHED;
+}
+
+static unsigned long small_map(struct kunit *test)
+{
+	return dmirror_user_map(test, UNTOUCHED, RW);
+}
+
+static unsigned long huge_nr(void)
+{
+	return 1UL << PMD_ORDER;
+}
+
+static unsigned long huge_map(struct kunit *test)
+{
+	unsigned long size = PAGE_SIZE << PMD_ORDER, addr;
+
+	DMIRROR_REQUIRES_BUILTIN(test);
+	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ||
+	    !thp_migration_supported())
+		kunit_skip(test, "needs huge pages");
+	addr = ALIGN(dmirror_user_map(test, 2 * huge_nr(), RW), size);
+	DMIRROR_ASSERT_OK(test, user_madvise(addr, size, MADV_HUGEPAGE),
+			  "madvise(MADV_HUGEPAGE)");
+
+	return addr;
+}
+
+static const struct untouched untouched[] = {
+	{ "small_pages", false, small_map, small_nr },
+	{ "huge_page", true, huge_map, huge_nr },
+	{ "hugetlb_page", true, hugetlb_map, hugetlb_nr },
+};
+
+KUNIT_ARRAY_PARAM_DESC(untouched, untouched, name);
+
+static u8 prot_of_size(unsigned long npages)
+{
+	return npages << PAGE_SHIFT == PUD_SIZE ? HMM_DMIRROR_PROT_PUD :
+						  HMM_DMIRROR_PROT_PMD;
+}
+
+/*
+ * anon_write, anon_write_huge and anon_write_hugetlbfs: the device's store is
+ * the first that is heard of the memory.
+ */
+static void device_writes_where_nothing_was(struct kunit *test)
+{
+	const struct untouched *memory = test->param_value;
+	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
+	unsigned long addr = memory->map(test), nr = memory->nr();
+	u8 *want = kunit_kmalloc(test, nr, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, want);
+	memset(want, HMM_DMIRROR_PROT_NONE, nr);
+	dmirror_expect_snapshot(test, mirror, addr, want, nr, "untouched");
+	dmirror_device_write(test, mirror, addr, nr, 2, "where nothing was");
+	memset(want, HMM_DMIRROR_PROT_WRITE |
+	       (memory->large ? prot_of_size(nr) : 0), nr);
+	dmirror_expect_snapshot(test, mirror, addr, want, nr,
+				"after the device wrote");
+	dmirror_user_check(test, addr, nr, 2, "what the device wrote");
 }
 
 /* Pages of a read that goes on in batches of 64. */
@@ -439,8 +571,7 @@ static void snapshot_of_a_hugetlb_page(struct kunit *test)
 {
 	struct dmirror_mirror *mirror = dmirror_mirror_get(test, NULL);
 	unsigned long addr = hugetlb_map(test), nr = hugetlb_nr();
-	u8 level = nr << PAGE_SHIFT == PUD_SIZE ? HMM_DMIRROR_PROT_PUD :
-						   HMM_DMIRROR_PROT_PMD;
+	u8 level = prot_of_size(nr);
 	u8 *want = kunit_kmalloc(test, nr, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, want);
@@ -457,6 +588,8 @@ static void snapshot_of_a_hugetlb_page(struct kunit *test)
 
 static struct kunit_case hmm_tests_cases[] = {
 	KUNIT_CASE(pages_of_one_device_are_read_by_another),
+	KUNIT_CASE(mixed_pages_on_two_devices),
+	KUNIT_CASE_PARAM(device_writes_where_nothing_was, untouched_gen_params),
 	KUNIT_CASE_PARAM(unmap_during_a_read, teardown_gen_params),
 	KUNIT_CASE_PARAM(half_is_unmapped_on_the_device, half_gen_params),
 	KUNIT_CASE(every_remap_is_tried),

@@ -146,6 +146,12 @@ long core_mincore(unsigned long addr, size_t len, unsigned long vec)
 	return -EOPNOTSUPP;
 }
 
+long core_mbind(unsigned long addr, size_t len, int mode, unsigned long nodes,
+		unsigned long flags)
+{
+	return -EOPNOTSUPP;
+}
+
 long core_mknod(unsigned long path, umode_t mode, unsigned int dev)
 {
 	return -EOPNOTSUPP;
@@ -412,10 +418,11 @@ void core_unmap_poisoned(struct folio *folio)
 #ifdef CONFIG_X86_64
 
 static long call(unsigned int nr, unsigned long a, unsigned long b,
-		 unsigned long c, unsigned long d, unsigned long e)
+		 unsigned long c, unsigned long d, unsigned long e,
+		 unsigned long f)
 {
 	struct pt_regs regs = {
-		.di = a, .si = b, .dx = c, .r10 = d, .r8 = e,
+		.di = a, .si = b, .dx = c, .r10 = d, .r8 = e, .r9 = f,
 	};
 
 	return sys_call_table[nr](&regs);
@@ -425,7 +432,8 @@ static long call(unsigned int nr, unsigned long a, unsigned long b,
 
 /* How other architectures pass arguments has nobody looked up. */
 static long call(unsigned int nr, unsigned long a, unsigned long b,
-		 unsigned long c, unsigned long d, unsigned long e)
+		 unsigned long c, unsigned long d, unsigned long e,
+		 unsigned long f)
 {
 	return -EOPNOTSUPP;
 }
@@ -435,49 +443,57 @@ static long call(unsigned int nr, unsigned long a, unsigned long b,
 long core_mremap(unsigned long addr, size_t old_len, size_t new_len,
 		 unsigned long flags, unsigned long new_addr)
 {
-	return call(__NR_mremap, addr, old_len, new_len, flags, new_addr);
+	return call(__NR_mremap, addr, old_len, new_len, flags, new_addr, 0);
 }
 
 long core_mlock(unsigned long addr, size_t len, bool lock)
 {
-	return lock ? call(__NR_mlock, addr, len, 0, 0, 0) :
-		      call(__NR_munlock, addr, len, 0, 0, 0);
+	return lock ? call(__NR_mlock, addr, len, 0, 0, 0, 0) :
+		      call(__NR_munlock, addr, len, 0, 0, 0, 0);
 }
 
 long core_mincore(unsigned long addr, size_t len, unsigned long vec)
 {
-	return call(__NR_mincore, addr, len, vec, 0, 0);
+	return call(__NR_mincore, addr, len, vec, 0, 0, 0);
+}
+
+long core_mbind(unsigned long addr, size_t len, int mode, unsigned long nodes,
+		unsigned long flags)
+{
+	/* maxnode is one more than there are bits. */
+	return call(__NR_mbind, addr, len, mode, nodes, BITS_PER_LONG + 1,
+		    flags);
 }
 
 long core_mknod(unsigned long path, umode_t mode, unsigned int dev)
 {
-	return call(__NR_mknodat, AT_FDCWD, path, mode, dev, 0);
+	return call(__NR_mknodat, AT_FDCWD, path, mode, dev, 0, 0);
 }
 
 long core_unlink(unsigned long path)
 {
-	return call(__NR_unlinkat, AT_FDCWD, path, 0, 0, 0);
+	return call(__NR_unlinkat, AT_FDCWD, path, 0, 0, 0, 0);
 }
 
 long core_swapon(unsigned long path)
 {
-	return call(__NR_swapon, path, 0, 0, 0, 0);
+	return call(__NR_swapon, path, 0, 0, 0, 0, 0);
 }
 
 long core_swapoff(unsigned long path)
 {
-	return call(__NR_swapoff, path, 0, 0, 0, 0);
+	return call(__NR_swapoff, path, 0, 0, 0, 0, 0);
 }
 
 #ifdef __NR_memfd_secret
 
 long core_memfd_secret(size_t size)
 {
-	long ret, fd = call(__NR_memfd_secret, 0, 0, 0, 0, 0);
+	long ret, fd = call(__NR_memfd_secret, 0, 0, 0, 0, 0, 0);
 
 	if (fd < 0)
 		return fd;
-	ret = call(__NR_ftruncate, fd, size, 0, 0, 0);
+	ret = call(__NR_ftruncate, fd, size, 0, 0, 0, 0);
 	if (!ret)
 		return fd;
 	close_fd(fd);
@@ -510,6 +526,13 @@ long core_mlock(unsigned long addr, size_t len, bool lock)
 long core_mincore(unsigned long addr, size_t len, unsigned long vec)
 {
 	return sys_mincore(addr, len, (unsigned char __user *)vec);
+}
+
+long core_mbind(unsigned long addr, size_t len, int mode, unsigned long nodes,
+		unsigned long flags)
+{
+	return sys_mbind(addr, len, mode, (unsigned long __user *)nodes,
+			 BITS_PER_LONG + 1, flags);
 }
 
 long core_mknod(unsigned long path, umode_t mode, unsigned int dev)

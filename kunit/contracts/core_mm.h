@@ -119,6 +119,19 @@ long core_mlock(unsigned long addr, size_t len, bool lock);
 long core_mincore(unsigned long addr, size_t len, unsigned long vec);
 
 /**
+ * core_mbind - what mbind() does to current->mm
+ * @addr: page aligned address
+ * @len: length in bytes
+ * @mode: MPOL_*
+ * @nodes: where user space has the mask of nodes, a word
+ * @flags: MPOL_MF_*
+ *
+ * Return: 0 or an errno.
+ */
+long core_mbind(unsigned long addr, size_t len, int mode, unsigned long nodes,
+		unsigned long flags);
+
+/**
  * core_mknod - what mknod() does
  * @path: where current->mm has the name
  * @mode: S_IFBLK or such, and permissions

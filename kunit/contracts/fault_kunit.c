@@ -152,7 +152,7 @@ static void second_fault_waits_for_the_first(struct kunit *test)
 /*
  * "mm: fix failure to unmap pte on highmem systems" (in v6.5, for 16ce101db85d):
  * a fault that finds the page locked by somebody else gives back the page table
- * before it waits, which is a reader of RCU.
+ * before it waits, which is a reader of RCU. B19.
  */
 static void fault_that_waits_holds_nothing(struct kunit *test)
 {

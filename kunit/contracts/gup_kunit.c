@@ -99,11 +99,8 @@ static struct tried tried_nr(unsigned long nr)
 	};
 }
 
-/*
- * migrate_device_coherent_folio() warns of large folios, which it has not
- * learned about; a case must not make the kernel warn.
- */
-static bool would_warn(const struct tried *tried)
+/* longterm_pin_brings_a_large_folio_home() has that. */
+static bool has_its_own_case(const struct tried *tried)
 {
 	return !tried->way->stays && tried->kind->large &&
 	       tried->kind->type == MEMORY_DEVICE_COHERENT;
@@ -119,7 +116,7 @@ static const void *tried_gen_params(struct kunit *test, const void *prev,
 		if (++nr > NR_TRIED)
 			return NULL;
 		tried = tried_nr(nr);
-	} while (would_warn(&tried));
+	} while (has_its_own_case(&tried));
 	scnprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s_of_%s", tried.way->name,
 		  tried.kind->name);
 
@@ -128,7 +125,7 @@ static const void *tried_gen_params(struct kunit *test, const void *prev,
 
 static void every_way_is_tried(struct kunit *test)
 {
-	/* But for one that would warn. */
+	/* But for one that has a case of its own. */
 	dmirror_expect_params(test, tried_gen_params, 19, "5 ways, 4 kinds");
 }
 
@@ -243,6 +240,49 @@ static void longterm_pin_fails_for_a_page_in_use(struct kunit *test)
 	ground_read(test, &ground, 0, ground.nr, 1, "after the pin");
 	ground_count(test, &ground, ground.nr, ground.nr - NR_PART,
 		     "after the pin");
+}
+
+/*
+ * Up to 7.3 migrate_device_coherent_folio() warns of large folios and gives it
+ * up.
+ */
+static void longterm_pin_brings_a_large_folio_home(struct kunit *test)
+{
+	struct ground ground = ground_get(test,
+					  &ground_kinds[GROUND_COHERENT_FOLIO]);
+	struct page *pages[NR_PART];
+	unsigned int there = 0;
+	int warnings = 0;
+	long got = 0;
+
+	kunit_warning_suppress(test) {
+		got = pin_long(ground_at(&ground, GROUND_FROM), pages);
+		warnings = KUNIT_SUPPRESSED_WARNING_COUNT();
+	}
+	if (got == NR_PART)
+		there = on_device(pages);
+	if (got > 0)
+		unpin_user_pages(pages, got);
+	ground_read(test, &ground, 0, ground.nr, 1, "after the pin");
+	if (got == -EBUSY) {
+		ground_look(test, &ground, 0, ground.nr, ground_out(&ground),
+			    "after a pin that failed");
+		DMIRROR_KNOWN_DEFECT(test,
+				     "a long pin of a large coherent folio");
+	}
+	KUNIT_EXPECT_EQ_MSG(test, got, (long)NR_PART,
+			    "0x%lx: got %ld pages pinned wanted %lu",
+			    ground_at(&ground, GROUND_FROM), got,
+			    (unsigned long)NR_PART);
+	KUNIT_EXPECT_EQ_MSG(test, warnings, 0,
+			    "0x%lx: got %d warnings wanted 0",
+			    ground_at(&ground, GROUND_FROM), warnings);
+	KUNIT_EXPECT_EQ_MSG(test, there, 0U,
+			    "0x%lx: got %u pages pinned on the device wanted 0",
+			    ground_at(&ground, GROUND_FROM), there);
+	ground_look(test, &ground, 0, ground.nr, ground_home(&ground),
+		    "after the pin");
+	ground_count(test, &ground, ground.nr, 0, "after the pin");
 }
 
 /* As ptrace() and /proc/pid/mem do it. */
@@ -383,6 +423,7 @@ static struct kunit_case gup_cases[] = {
 	KUNIT_CASE(every_way_is_tried),
 	KUNIT_CASE_PARAM(pages_are_had, tried_gen_params),
 	KUNIT_CASE(longterm_pin_fails_for_a_page_in_use),
+	KUNIT_CASE(longterm_pin_brings_a_large_folio_home),
 	KUNIT_CASE_PARAM(other_processes_reach_device_pages, ground_every_kind),
 	KUNIT_CASE_PARAM(fast_only_does_not_fault, ground_private_kinds),
 	KUNIT_CASE_PARAM(walk_finds_what_the_cpu_reaches, ground_every_kind),

@@ -413,7 +413,7 @@ static struct odd look_at_odd_entry(struct kunit *test, struct huge *huge,
  * all the same; with CONFIG_DEBUG_VM that warns. Core mm makes no such entry
  * yet, so the case does. What mm/huge_memory.c makes of one is not to be seen
  * ("move softleaf_to_folio() inside migration branch", 78745efbcd17): it warns
- * of each.
+ * of each. B12.
  */
 static void huge_entry_without_a_page_is_an_error(struct kunit *test)
 {

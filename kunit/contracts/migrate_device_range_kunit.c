@@ -641,7 +641,7 @@ static void any_failure_leaves_a_large_folio_as_it_was(struct kunit *test)
 
 /*
  * Nobody waits for a large folio that is locked, nobody unlocks it, and its
- * entry is 0. Up to 7.3 that is MIGRATE_PFN_COMPOUND, of no page.
+ * entry is 0. Up to 7.3 that is MIGRATE_PFN_COMPOUND, of no page. C9.
  */
 static void locked_folio_is_left_out(struct kunit *test)
 {
@@ -677,7 +677,7 @@ static void locked_folio_is_left_out(struct kunit *test)
 
 /*
  * A range that begins in the middle of a folio leaves that out, and nothing
- * else. Up to 7.3 it skips as many pages as the whole folio has.
+ * else. Up to 7.3 it skips as many pages as the whole folio has. C9.
  */
 static void range_that_begins_inside_a_folio_has_the_rest(struct kunit *test)
 {
@@ -710,7 +710,7 @@ static void range_that_begins_inside_a_folio_has_the_rest(struct kunit *test)
 /*
  * What free pages once were is still written in them, and says nothing about
  * the pages behind. Up to 7.3 a page that is in use where a large folio was is
- * not found, as long as the first page of that has no new use.
+ * not found, as long as the first page of that has no new use. C9.
  */
 static void page_where_a_large_folio_was_is_found(struct kunit *test)
 {

@@ -234,6 +234,54 @@ static void small_pages_fill_the_rest_of_a_hole(struct kunit *test)
 	large_end(test, &large);
 }
 
+#define LEFT_OUT 7UL
+
+static bool is_not_left_out(unsigned long i)
+{
+	return i != LEFT_OUT;
+}
+
+/*
+ * "the caller does not have to migrate all the pages": what gets none stays a
+ * hole. Up to 7.3 a folio is looked for where there is none, which the kernel
+ * does not survive: there the case does not go on.
+ */
+static void small_pages_for_a_part_of_a_hole(struct kunit *test)
+{
+	struct large large = large_hole(test, RW);
+	struct attempt attempt;
+	struct seen seen;
+	bool given;
+
+#ifdef PART_OF_A_HOLE_DIES
+	DMIRROR_KNOWN_DEFECT(test, "small pages for a part of a large hole");
+#endif
+	attempt_init(test, &attempt, large.toy, large.addr, NR_LARGE,
+		     SYSTEM | COMPOUND);
+	DMIRROR_ASSERT_OK(test, attempt_collect(&attempt), "collect");
+	given = give_small_pages(&attempt.move, SEEN_NOTHING, is_not_left_out);
+	attempt_pages(&attempt);
+	toy_finish(&attempt.move);
+	KUNIT_ASSERT_TRUE_MSG(test, given, "0x%lx: no device pages for it",
+			      large.addr);
+	KUNIT_EXPECT_EQ_MSG(test, attempt.pages[LEFT_OUT] & MIGRATE_PFN_MIGRATE,
+			    0UL, "src[%lu]: got 0x%lx wanted it not migrating",
+			    LEFT_OUT, attempt.pages[LEFT_OUT]);
+	seen = migrate_see_settled(large.addr + LEFT_OUT * PAGE_SIZE);
+	KUNIT_EXPECT_EQ_MSG(test, seen.kind, SEEN_NOTHING,
+			    "page %lu at 0x%lx, which got no page: got %d wanted a hole",
+			    LEFT_OUT, large.addr + LEFT_OUT * PAGE_SIZE,
+			    seen.kind);
+	expect_small(test, &large, 0, LEFT_OUT, SEEN_PRIVATE,
+		     "before the page");
+	expect_small(test, &large, LEFT_OUT + 1, NR_LARGE, SEEN_PRIVATE,
+		     "behind the page");
+	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, NR_LARGE - 1,
+			    "0x%lx: got %lu device pages in use wanted %lu",
+			    large.addr, large.toy->out, NR_LARGE - 1);
+	large_end(test, &large);
+}
+
 /* The CPU was faster with a huge page: no small one takes a part of it. */
 static void huge_page_in_a_hole_is_not_replaced(struct kunit *test)
 {
@@ -511,6 +559,7 @@ static vm_fault_t bring_one_home(struct toy *toy, struct vm_fault *vmf)
  * "fault_page: set to vmf->page if this is being called to migrate a page as
  * part of a migrate_to_ram() callback". Up to 7.3 it moves only if the driver
  * asks for large folios too; one that does not can do nothing about the fault.
+ * C4.
  */
 static void fault_on_a_large_folio_brings_one_page_home(struct kunit *test)
 {
@@ -628,6 +677,7 @@ static struct kunit_case migrate_large_hole_cases[] = {
 	KUNIT_CASE_PARAM(hole_without_a_page_stays, hole_gen_params),
 	KUNIT_CASE(filled_hole_gets_no_large_page),
 	KUNIT_CASE(small_pages_fill_the_rest_of_a_hole),
+	KUNIT_CASE(small_pages_for_a_part_of_a_hole),
 	KUNIT_CASE(huge_page_in_a_hole_is_not_replaced),
 	KUNIT_CASE(hole_gets_no_folio_of_another_kind),
 	KUNIT_CASE(hole_gets_a_large_page_of_ram),

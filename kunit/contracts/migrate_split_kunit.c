@@ -90,7 +90,7 @@ static bool waits_for_folio(struct other *other, struct folio *folio)
  * Two migrations, each of which has a folio that the other one wants, must not
  * wait for each other. A thread that waits for one lock with another in its
  * hands is half of that. A large folio stays locked as long as a migration of
- * the whole takes, or a fault on it.
+ * the whole takes, or a fault on it. C6.
  */
 static void locked_folio_is_not_waited_for(struct kunit *test)
 {
@@ -260,7 +260,7 @@ static bool waits_in_split(struct other *other, struct folio *folio)
  * The split waits for whoever walks the reverse mappings. Meanwhile the range
  * is zapped, and its page table with it (CONFIG_PT_RECLAIM). What has been
  * collected is not to be collected a second time as a hole, behind the end of
- * the arrays: those of the case have room for it.
+ * the arrays: those of the case have room for it. C5.
  */
 static void zap_during_a_split_stays_within_the_arrays(struct kunit *test)
 {
@@ -395,7 +395,7 @@ static vm_fault_t fault_and_cut(struct kunit *test, struct large *large,
 	return core_fault_once(large->addr + FAULT_AT * PAGE_SIZE, false);
 }
 
-/* One fault is enough to bring a page home, wherever in the folio it is. */
+/* One fault is enough to bring a page home, wherever in the folio it is. C7. */
 static void page_of_the_fault_is_collected(struct kunit *test)
 {
 	struct large large = large_get(test, SEEN_PRIVATE);
@@ -417,7 +417,7 @@ static void page_of_the_fault_is_collected(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, seen.kind, SEEN_RAM);
 }
 
-/* The other pages are not the fault's: each is locked, also the first. */
+/* The other pages are not the fault's: each is locked, also the first. C7. */
 static void pages_beside_the_fault_are_locked(struct kunit *test)
 {
 	struct large large = large_get(test, SEEN_PRIVATE);
@@ -457,7 +457,7 @@ static void keep_page(struct folio *folio)
 /*
  * The fault has a reference to its page. When the folio is cut it has to be of
  * the page, and not of the first one of the folio: nobody else may have one,
- * because the page was zapped.
+ * because the page was zapped. C7.
  */
 static void page_of_the_fault_is_not_freed(struct kunit *test)
 {

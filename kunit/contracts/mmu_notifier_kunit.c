@@ -272,7 +272,7 @@ static void wrong_refusal_warns(struct kunit *test)
 /*
  * A refused start must leave no trace: who reads an interval waits for ever
  * else, for nobody may end what was refused. An invalidation that was ended
- * has another sequence number than the next one.
+ * has another sequence number than the next one. C8.
  */
 static void refused_start_is_ended_for_intervals(struct kunit *test)
 {

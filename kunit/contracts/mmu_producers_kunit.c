@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Who tells MMU notifiers, continued: those that take more than a mapping and a
- * call (mmu_events_kunit.c), because a thread of core mm's own does it, or it is
- * done to a file, or with pages that few drivers map.
+ * call (mmu_events_kunit.c), because a thread of core mm's own does it, or it
+ * is done to a file, or with pages that few drivers map.
  */
 #include <kunit/resource.h>
 #include <linux/fs.h>
@@ -33,8 +33,8 @@ static void ksm_stop(void *data)
 }
 
 /*
- * All that was told of the twins: each loses write access, and then one of them,
- * which is ksmd's choice, is replaced. It may have to try either again.
+ * All that was told of the twins: each loses write access, and then one of
+ * them, which is ksmd's choice, is replaced. It may have to try either again.
  */
 static void expect_twin_events(struct kunit *test, unsigned long first,
 			       struct notify_log *log)

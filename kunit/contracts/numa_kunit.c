@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages whose next access NUMA balancing waits for: their entries allow none,
- * and are present. To mm/hmm.c that is a page to be faulted (pte_protnone()),
- * to mm/migrate_device.c a page like any other, which must not lose the access
- * that its mapping allows.
+ * Memory policies; and pages whose next access NUMA balancing waits for. The
+ * entries of those allow none, and are present. To mm/hmm.c that is a page to be
+ * faulted (pte_protnone()), to mm/migrate_device.c a page like any other, which
+ * must not lose the access that its mapping allows.
  */
+#include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/mm.h>
 #include <linux/sched/sysctl.h>
+#include <linux/uaccess.h>
 
 #include "../user.h"
+#include "ground.h"
 #include "hmm_probe.h"
 #include "migrate_large.h"
 
@@ -275,6 +278,73 @@ static void hinted_large_folio_goes_and_comes_back(struct kunit *test)
 	large_end(test, &large);
 }
 
+static const struct policy {
+	const char *name;
+	unsigned long flags;
+} policies[] = {
+	{ "bind", 0 },
+	{ "strict", MPOL_MF_STRICT },
+	{ "move", MPOL_MF_MOVE },
+	{ "move_all", MPOL_MF_MOVE_ALL | MPOL_MF_STRICT },
+};
+
+/* Every way to look at the pages, for every kind of them. */
+#define NR_POLICIES (ARRAY_SIZE(policies) * GROUND_KINDS)
+
+/* A parameter is its number, from 1 on: there is no table of them. */
+static const void *policy_gen_params(struct kunit *test, const void *prev,
+				     char *desc)
+{
+	unsigned long nr = (unsigned long)prev;
+
+	if (nr >= NR_POLICIES)
+		return NULL;
+	scnprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s_%s",
+		  policies[nr / GROUND_KINDS].name,
+		  ground_kinds[nr % GROUND_KINDS].name);
+
+	return (void *)(nr + 1);
+}
+
+static void every_policy_is_tried(struct kunit *test)
+{
+	dmirror_expect_params(test, policy_gen_params, 16, "flags, kinds");
+}
+
+/*
+ * A policy is about where pages are allocated; none is moved from a device for
+ * it, or found in the wrong place. "mm/mempolicy: skip non-present PMDs when
+ * queueing folios": B25.
+ */
+static void policy_leaves_device_pages_alone(struct kunit *test)
+{
+	unsigned long nr = (unsigned long)test->param_value - 1;
+	unsigned long mask = 1, nodes;
+	struct ground ground;
+	long ret;
+
+	DMIRROR_REQUIRES_CONFIG(test, NUMA);
+	ground = ground_get(test, &ground_kinds[nr % GROUND_KINDS]);
+	nodes = dmirror_user_map(test, 1, RW);
+	KUNIT_ASSERT_EQ_MSG(test, copy_to_user((void __user *)nodes, &mask,
+					       sizeof(mask)), 0UL,
+			    "0x%lx: bytes of the mask that were not written",
+			    nodes);
+	ret = core_mbind(ground.addr, ground.nr << PAGE_SHIFT, MPOL_BIND, nodes,
+			 policies[nr / GROUND_KINDS].flags);
+	if (ret == -EOPNOTSUPP)
+		kunit_skip(test, "needs a way to call mbind()");
+	dmirror_user_unmap(test, nodes, 1);
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "mbind");
+	ground_look(test, &ground, 0, ground.nr, ground_out(&ground),
+		    "after mbind");
+	ground_count(test, &ground, ground.nr, ground.nr, "after mbind");
+	KUNIT_EXPECT_EQ_MSG(test, ground.toy->faults, 0U,
+			    "0x%lx: got %u faults wanted 0", ground.addr,
+			    ground.toy->faults);
+	ground_read(test, &ground, 0, ground.nr, 1, "by the CPU");
+}
+
 static struct kunit_case numa_cases[] = {
 	KUNIT_CASE(snapshot_of_a_hinted_page_is_0),
 	KUNIT_CASE(snapshot_of_a_hinted_huge_page_is_0),
@@ -283,6 +353,8 @@ static struct kunit_case numa_cases[] = {
 	KUNIT_CASE_PARAM(hinted_page_goes_and_comes_back, kind_gen_params),
 	KUNIT_CASE(hinted_page_that_stays_is_accessible),
 	KUNIT_CASE(hinted_large_folio_goes_and_comes_back),
+	KUNIT_CASE(every_policy_is_tried),
+	KUNIT_CASE_PARAM(policy_leaves_device_pages_alone, policy_gen_params),
 	{}
 };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What /proc/PID says of device pages, and does to them: fs/proc/task_mmu.c, as
- * Documentation/filesystems/proc.rst and Documentation/admin-guide/mm/pagemap.rst
- * and soft-dirty.rst have it. A private page is none that the CPU can use, so
- * it is told to be in swap; but it is somebody's memory, and is counted as such,
- * whether a PTE or a PMD maps it.
+ * Documentation/filesystems/proc.rst has it, and pagemap.rst and soft-dirty.rst
+ * in Documentation/admin-guide/mm/. A private page is none that the CPU can
+ * use, so it is told to be in swap; but it is somebody's memory, and is counted
+ * as such, whether a PTE or a PMD maps it.
  */
 #include <linux/bitfield.h>
 #include <linux/fs.h>
@@ -14,6 +14,7 @@
 #include "../uffd.h"
 #include "../user.h"
 #include "ground.h"
+#include "hmm_probe.h"
 #include "migrate_large.h"
 #include "procfs.h"
 
@@ -143,28 +144,35 @@ static unsigned long soft_dirty(struct kunit *test, struct procfs *proc,
 	return dirty;
 }
 
+/* Nothing is soft-dirty from here on, and everything where it was. */
+static void clear_soft_dirty(struct kunit *test, struct procfs *proc,
+			     const struct ground *ground)
+{
+	unsigned long dirty;
+
+	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
+			  "clear_refs");
+	dirty = soft_dirty(test, proc, ground->addr, ground->nr);
+	KUNIT_EXPECT_EQ_MSG(test, ground->toy->out, ground->nr,
+			    "0x%lx after clear_refs: got %lu pages on the device wanted %lu",
+			    ground->addr, ground->toy->out, ground->nr);
+	if (ground->kind->large && ground_private(ground) &&
+	    dirty == ground->nr)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "clear_refs of a large private folio");
+	KUNIT_ASSERT_EQ_MSG(test, dirty, 0UL,
+			    "0x%lx after clear_refs: got %lu soft-dirty pages wanted 0",
+			    ground->addr, dirty);
+}
+
 /* soft-dirty.rst: "by writing "4" into the /proc/PID/clear_refs file". */
 static void clear_refs_clears_soft_dirty(struct kunit *test)
 {
 	struct ground ground;
-	struct procfs *proc;
-	unsigned long dirty;
 
 	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
 	ground = ground_of_case(test);
-	proc = procfs_get(test);
-	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
-			  "clear_refs");
-	dirty = soft_dirty(test, proc, ground.addr, ground.nr);
-	KUNIT_EXPECT_EQ_MSG(test, ground.toy->out, ground.nr,
-			    "pages on the device after clear_refs");
-	if (ground.kind->large && ground_private(&ground) &&
-	    dirty == ground.nr)
-		DMIRROR_KNOWN_DEFECT(test,
-				     "clear_refs of a large private folio");
-	KUNIT_EXPECT_EQ_MSG(test, dirty, 0UL,
-			    "0x%lx after clear_refs: got %lu soft-dirty pages wanted 0",
-			    ground.addr, dirty);
+	clear_soft_dirty(test, procfs_get(test), &ground);
 }
 
 /*
@@ -181,8 +189,7 @@ static void write_after_clear_refs_is_soft_dirty(struct kunit *test)
 	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
 	ground = ground_of_case(test);
 	proc = procfs_get(test);
-	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
-			  "clear_refs");
+	clear_soft_dirty(test, proc, &ground);
 	dmirror_user_fill(test, ground.addr, 1, 2);
 	dirty = soft_dirty(test, proc, ground.addr, 1);
 	dmirror_user_check(test, ground.addr, 1, 2, "page 0");
@@ -195,14 +202,67 @@ static void write_after_clear_refs_is_soft_dirty(struct kunit *test)
 			    ground.addr, dirty);
 }
 
+/* Is a device told that it can write to the first page, if it wants to? */
+static bool device_can_write(struct kunit *test, const struct ground *ground)
+{
+	struct hmm_probe *probe = hmm_probe_get(test, 1);
+	int ret;
+
+	probe->range.dev_private_owner = ground->toy;
+	ret = hmm_probe_run(probe, ground->addr, 1, HMM_WRITE);
+	DMIRROR_EXPECT_ERRNO(test, ret, 0, "write request for page 0");
+
+	return !ret && (probe->pfns[0] & HMM_PFN_WRITE);
+}
+
+/* hmm_range_fault() does for a device what a page fault does for the CPU. */
+static void device_write_after_clear_refs_is_soft_dirty(struct kunit *test)
+{
+	struct ground ground;
+	struct procfs *proc;
+	unsigned long dirty;
+	bool told;
+
+	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
+	ground = ground_of_case(test);
+	proc = procfs_get(test);
+	clear_soft_dirty(test, proc, &ground);
+	told = device_can_write(test, &ground);
+	dirty = soft_dirty(test, proc, ground.addr, 1);
+	ground_read(test, &ground, 0, ground.nr, 1, "by the CPU");
+	if (ground_private(&ground) && told && !dirty)
+		DMIRROR_KNOWN_DEFECT(test,
+				     "a write to a private page after clear_refs");
+	if (ground_private(&ground) && !told && !dirty)
+		DMIRROR_KNOWN_DEFECT(test, "hmm_range_fault() for writing");
+	KUNIT_EXPECT_TRUE_MSG(test, told && dirty == 1,
+			      "page 0 at 0x%lx after a device wanted to write: got %d, soft-dirty %lu, wanted that it can, 1",
+			      ground.addr, told, dirty);
+}
+
+/* All was migrating in @view, and none is on the device any more. */
+static void expect_evicted(struct kunit *test, const struct ground *ground,
+			   const struct core_view *view)
+{
+	KUNIT_EXPECT_TRUE_MSG(test, view->first.place == CORE_MIGRATING &&
+			      view->same == view->nr,
+			      "0x%lx during the eviction: got %lu pages alike, migrating %d, wanted %lu that migrate",
+			      view->addr, view->same,
+			      view->first.place == CORE_MIGRATING, view->nr);
+	KUNIT_EXPECT_EQ_MSG(test, ground->toy->out, 0UL,
+			    "0x%lx after the eviction: got %lu pages on the device wanted 0",
+			    ground->addr, ground->toy->out);
+}
+
 /*
- * A migration entry becomes what it says, whatever clear_refs has meant to watch
- * meanwhile. Evictions hold no mmap_lock; compaction is another such migration.
+ * A migration entry becomes what it says, whatever clear_refs has meant to
+ * watch meanwhile. Evictions hold no mmap_lock, nor does compaction.
  * (A dirty huge page is soft-dirty after any migration, remove_migration_pmd()
  * says: there is nothing to see with a coherent folio.)
  */
 static void write_after_an_eviction_is_soft_dirty(struct kunit *test)
 {
+	struct core_view view;
 	struct toy_move move;
 	struct ground ground;
 	struct procfs *proc;
@@ -215,9 +275,11 @@ static void write_after_an_eviction_is_soft_dirty(struct kunit *test)
 	proc = procfs_get(test);
 	ground_evict_init(test, &ground, &move);
 	ground_evict_begin(&ground, &move);
+	core_look(&view, ground.mm, ground.addr, ground.nr);
 	cleared = procfs_write(proc, "clear_refs", "4");
 	DMIRROR_EXPECT_ERRNO(test, ground_evict_finish(&move), 0, "eviction");
 	DMIRROR_ASSERT_OK(test, cleared, "clear_refs during the eviction");
+	expect_evicted(test, &ground, &view);
 	dirty = soft_dirty(test, proc, ground.addr, ground.nr);
 	KUNIT_EXPECT_EQ_MSG(test, dirty, 0UL,
 			    "0x%lx before the CPU wrote: got %lu soft-dirty pages wanted 0",
@@ -240,13 +302,45 @@ static const struct hole {
 	const char *name;
 	enum memory_type type;
 	bool large;
+	bool zero_page; /* is mapped there */
+	int prot;
 } holes[] = {
-	{ "private_page", MEMORY_DEVICE_PRIVATE, false },
-	{ "private_folio", MEMORY_DEVICE_PRIVATE, true },
-	{ "coherent_page", MEMORY_DEVICE_COHERENT, false },
+	{ "private_page", MEMORY_DEVICE_PRIVATE, false, false, RW },
+	{ "private_folio", MEMORY_DEVICE_PRIVATE, true, false, RW },
+	{ "private_for_zero_page", MEMORY_DEVICE_PRIVATE, false, true, RW },
+	{ "private_read_only", MEMORY_DEVICE_PRIVATE, false, false, PROT_READ },
+	{ "coherent_page", MEMORY_DEVICE_COHERENT, false, false, RW },
+	{ "coherent_for_zero_page", MEMORY_DEVICE_COHERENT, false, true, RW },
+	{ "coherent_read_only", MEMORY_DEVICE_COHERENT, false, false,
+	  PROT_READ },
 };
 
 KUNIT_ARRAY_PARAM_DESC(hole, holes, name);
+
+static struct large hole_of_case(struct kunit *test, struct procfs **proc,
+				 unsigned long *nr)
+{
+	const struct hole *hole = test->param_value;
+	struct large large;
+
+	*nr = hole->large ? NR_LARGE : 1;
+	if (hole->large) {
+		large = large_hole(test, hole->prot);
+	} else {
+		large.toy = toy_get(test, hole->type, TOY_PAGES);
+		large.addr = dmirror_user_map(test, *nr, hole->prot);
+	}
+	if (hole->zero_page)
+		dmirror_user_check(test, large.addr, *nr, 0, "untouched");
+	*proc = procfs_get(test);
+	DMIRROR_ASSERT_OK(test, procfs_write(*proc, "clear_refs", "4"),
+			  "clear_refs");
+	KUNIT_ASSERT_EQ_MSG(test, soft_dirty(test, *proc, large.addr, *nr), 0UL,
+			    "0x%lx after clear_refs: soft-dirty, %lu pages of a hole",
+			    large.addr, *nr);
+
+	return large;
+}
 
 /*
  * soft-dirty.rst: "new memory regions" are soft-dirty, for there is something
@@ -255,33 +349,28 @@ KUNIT_ARRAY_PARAM_DESC(hole, holes, name);
 static void filled_hole_is_soft_dirty(struct kunit *test)
 {
 	const struct hole *hole = test->param_value;
-	unsigned long nr = hole->large ? NR_LARGE : 1, filled, written;
+	bool rw = hole->prot & PROT_WRITE;
+	unsigned long nr, filled, written;
 	struct large large;
 	struct procfs *proc;
 
 	DMIRROR_REQUIRES_CONFIG(test, MEM_SOFT_DIRTY);
-	if (hole->large) {
-		large = large_hole(test, RW);
-	} else {
-		large.toy = toy_get(test, hole->type, TOY_PAGES);
-		large.addr = dmirror_user_map(test, nr, RW);
-	}
-	proc = procfs_get(test);
-	DMIRROR_ASSERT_OK(test, procfs_write(proc, "clear_refs", "4"),
-			  "clear_refs");
+	large = hole_of_case(test, &proc, &nr);
 	toy_to_device(test, large.toy, large.addr, nr);
 	KUNIT_EXPECT_EQ_MSG(test, large.toy->out, nr,
-			    "pages of the device in the hole");
+			    "hole at 0x%lx: got %lu pages of the device wanted %lu",
+			    large.addr, large.toy->out, nr);
 	filled = soft_dirty(test, proc, large.addr, nr);
-	dmirror_user_fill(test, large.addr, nr, 1);
+	if (rw)
+		dmirror_user_fill(test, large.addr, nr, 1);
+	dmirror_user_check(test, large.addr, nr, rw, "by the CPU");
 	written = soft_dirty(test, proc, large.addr, nr);
-	dmirror_user_check(test, large.addr, nr, 1, "by the CPU");
 	dmirror_user_unmap(test, large.addr, nr);
-	if (hole->type == MEMORY_DEVICE_PRIVATE && !filled && !written)
+	if ((hole->type == MEMORY_DEVICE_PRIVATE || !rw) && !filled && !written)
 		DMIRROR_KNOWN_DEFECT(test,
 				     "a hole that a device fills is not soft-dirty");
 	KUNIT_EXPECT_TRUE_MSG(test, filled == nr && written == nr,
-			      "0x%lx, soft-dirty pages: got %lu on the device and %lu after the CPU wrote, wanted %lu",
+			      "0x%lx, soft-dirty pages: got %lu on the device and %lu after the CPU used them, wanted %lu",
 			      large.addr, filled, written, nr);
 }
 
@@ -386,19 +475,26 @@ static bool first_scan(struct kunit *test, struct procfs *proc,
 		       const struct ground *ground)
 {
 	struct core_view view;
+	int warned = 0;
 
 	uffd_get(test, ground->addr, ground->nr, UFFDIO_REGISTER_MODE_WP,
 		 UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED);
 	/* page_table_check warns of what is protected and can be written to. */
 	kunit_warning_suppress(test) {
 		expect_scan(test, proc, ground, ground->nr, "first scan");
+		warned = KUNIT_SUPPRESSED_WARNING_COUNT();
 	}
 	core_look(&view, ground->mm, ground->addr, ground->nr);
-	KUNIT_EXPECT_TRUE_MSG(test, view.same == view.nr &&
-			      view.first.place == CORE_DEVICE,
-			      "0x%lx after the first scan: got %lu pages alike at place %d wanted %lu on the device",
-			      ground->addr, view.same, view.first.place,
-			      view.nr);
+	if (!view.first.write)
+		KUNIT_EXPECT_EQ_MSG(test, warned, 0,
+				    "0x%lx, first scan: got %d warnings wanted 0",
+				    ground->addr, warned);
+	KUNIT_EXPECT_EQ_MSG(test, view.same, view.nr,
+			    "0x%lx after the first scan: got %lu pages like the first wanted %lu",
+			    ground->addr, view.same, view.nr);
+	KUNIT_EXPECT_TRUE_MSG(test, view.first.place == CORE_DEVICE,
+			      "page 0 at 0x%lx after the first scan: got elsewhere wanted on the device",
+			      ground->addr);
 
 	return view.first.write;
 }
@@ -441,7 +537,7 @@ static void scan_finds_what_was_written(struct kunit *test)
 	}
 }
 
-/* Not only does a fault have to come: nobody may be told that none is needed. */
+/* The entry must be read-only itself: hmm_range_fault() looks at no more. */
 static void scan_takes_the_right_to_write(struct kunit *test)
 {
 	struct ground ground;
@@ -452,7 +548,12 @@ static void scan_takes_the_right_to_write(struct kunit *test)
 	ground = ground_of_case(test);
 	proc = procfs_get(test);
 	writable = first_scan(test, proc, &ground);
-	kunit_warning_suppress(test) {
+	if (writable) {
+		kunit_warning_suppress(test) {
+			ground_read(test, &ground, 0, ground.nr, 1,
+				    "by the CPU");
+		}
+	} else {
 		ground_read(test, &ground, 0, ground.nr, 1, "by the CPU");
 	}
 	if (writable && all_is_written(proc, &ground))
@@ -464,6 +565,34 @@ static void scan_takes_the_right_to_write(struct kunit *test)
 	expect_scan(test, proc, &ground, 0, "the CPU has read");
 }
 
+/* The same for a device that writes. */
+static void scan_finds_what_a_device_writes(struct kunit *test)
+{
+	struct page_region regions[PROCFS_REGIONS] = {};
+	struct ground ground;
+	struct procfs *proc;
+	bool writable, told;
+
+	DMIRROR_REQUIRES_CONFIG(test, HAVE_ARCH_USERFAULTFD_WP);
+	ground = ground_of_case(test);
+	proc = procfs_get(test);
+	writable = first_scan(test, proc, &ground);
+	if (ground.kind->large && writable && all_is_written(proc, &ground))
+		DMIRROR_KNOWN_DEFECT(test,
+				     "PAGEMAP_SCAN does not protect a large private folio");
+	told = device_can_write(test, &ground);
+	if (writable && told && !scan(proc, &ground, 0, regions))
+		DMIRROR_KNOWN_DEFECT(test,
+				     "PAGEMAP_SCAN leaves private pages writable");
+	if (!writable && !told && !scan(proc, &ground, 0, regions))
+		DMIRROR_KNOWN_DEFECT(test, "hmm_range_fault() for writing");
+	KUNIT_EXPECT_TRUE_MSG(test, told,
+			      "page 0 at 0x%lx: a device that wants to write is not told that it can",
+			      ground.addr);
+	expect_scan(test, proc, &ground, 1, "a device can write to page 0");
+	ground_read(test, &ground, 0, ground.nr, 1, "by the CPU");
+}
+
 static struct kunit_case device_memory_proc_cases[] = {
 	KUNIT_CASE_PARAM(pagemap_tells_where_pages_are, ground_every_kind),
 	KUNIT_CASE_PARAM(smaps_counts_pages_as_their_owners, ground_every_kind),
@@ -471,12 +600,15 @@ static struct kunit_case device_memory_proc_cases[] = {
 	KUNIT_CASE_PARAM(clear_refs_clears_soft_dirty, ground_every_kind),
 	KUNIT_CASE_PARAM(write_after_clear_refs_is_soft_dirty,
 			 ground_every_kind),
+	KUNIT_CASE_PARAM(device_write_after_clear_refs_is_soft_dirty,
+			 ground_every_kind),
 	KUNIT_CASE_PARAM(write_after_an_eviction_is_soft_dirty,
 			 ground_common_kinds),
 	KUNIT_CASE_PARAM(filled_hole_is_soft_dirty, hole_gen_params),
 	KUNIT_CASE_PARAM(moved_pages_are_soft_dirty, size_gen_params),
 	KUNIT_CASE_PARAM(scan_finds_what_was_written, ground_private_kinds),
 	KUNIT_CASE_PARAM(scan_takes_the_right_to_write, ground_private_kinds),
+	KUNIT_CASE_PARAM(scan_finds_what_a_device_writes, ground_private_kinds),
 	{}
 };
 
